@@ -1,0 +1,201 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "scheme/scheme.h"
+#include "tensor/tensor.h"
+
+// What a machine can do, as a few small interfaces. Callers above are device-blind: every matrix
+// that they pass lives on the backend's device, every std::span on the host. All results are the
+// same bits for any number of threads: fixed tiles, fixed order of sums, no float atomics.
+// Matrices are row-major. Activations and math are F32 unless a function says otherwise.
+namespace whit::compute {
+
+using tensor::ConstMatrixView;
+using tensor::MatrixView;
+using tensor::Tensor;
+using tensor::TensorView;
+
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  // Zero-filled. Errors: kResource.
+  virtual Tensor allocate(tensor::Shape shape, tensor::Dtype dtype) = 0;
+  virtual Tensor upload(const TensorView& host) = 0;
+  virtual Tensor download(const TensorView& device) = 0;
+  // Same extents and dtype; strides may differ.
+  virtual void copy(ConstMatrixView from, MatrixView to) = 0;
+  virtual void fill(MatrixView out, float value) = 0;
+};
+
+enum class Transpose : std::uint8_t { kNo, kYes };
+
+class Linalg {
+ public:
+  virtual ~Linalg() = default;
+  // C = alpha * op(A) op(B) + beta * C.
+  virtual void gemm(float alpha, ConstMatrixView a, Transpose ta, ConstMatrixView b, Transpose tb,
+                    float beta, MatrixView c) = 0;
+  // y[T,N] = x[T,K] W[N,K]ᵀ (+ bias[N]); W is F32 (BF16 where the backend says so).
+  virtual void linear(ConstMatrixView x, ConstMatrixView w, const float* bias, MatrixView y) = 0;
+  // G[K,K] += xᵀx over the rows of x[T,K]; the whole symmetric matrix is kept valid.
+  // row_weights: empty, or T weights w_t (the sum is then of w_t x_t x_tᵀ).
+  // Precision: partial sums over at most 1,024 rows, then added in fp32.
+  virtual void gram(ConstMatrixView x, std::span<const float> row_weights, MatrixView g) = 0;
+  // out[i,j] = in[rows[i], cols[j]]; an empty index list means identity.
+  virtual void permute(ConstMatrixView in, std::span<const std::int32_t> rows,
+                       std::span<const std::int32_t> cols, MatrixView out) = 0;
+  virtual std::vector<double> diagonal(ConstMatrixView square) = 0;
+  // diag(A) += values.
+  virtual void add_to_diagonal(MatrixView a, std::span<const double> values) = 0;
+  // a = alpha * a + beta * b, elementwise.
+  virtual void scale_add(float alpha, MatrixView a, float beta, ConstMatrixView b) = 0;
+  // Per row n of d[N,K]: d_n H d_nᵀ in double precision; H symmetric [K,K].
+  virtual std::vector<double> quadratic_form(ConstMatrixView d, ConstMatrixView h) = 0;
+};
+
+// One tensor of attention heads inside a wider matrix: head h of row t is
+// data[t, first_col + h * head_stride ... + dim).
+struct HeadView {
+  ConstMatrixView data;
+  std::int64_t first_col = 0;
+  std::int64_t head_stride = 0;  // 0: one head shared by all
+  std::int64_t dim = 0;
+};
+
+struct AttentionArgs {
+  std::int64_t heads = 1;
+  std::int64_t kv_heads = 1;      // divides heads; query head h reads kv head h/(heads/kv_heads)
+  HeadView q;                     // dim = k.dim + (k_shared ? k_shared->dim : 0), that order
+  HeadView k;
+  std::optional<HeadView> k_shared;  // MLA's rotary key, one for all heads
+  HeadView v;
+  float scale = 1;
+  std::int64_t window = 0;        // 0: none; else key j is visible to query i iff i-window < j <= i
+};
+
+struct RoutingArgs {
+  std::int64_t top_k = 1;
+  std::int64_t groups = 1;           // n_group
+  std::int64_t groups_kept = 1;      // topk_group
+  bool renormalize = true;
+  float scaling = 1;
+};
+
+// Routing of T tokens: top_k entries a token, experts ascending by rank of score.
+struct Routing {
+  std::int64_t top_k = 0;
+  std::vector<std::int32_t> experts;  // [T * top_k]
+  std::vector<float> weights;         // [T * top_k]
+};
+
+class Neural {
+ public:
+  virtual ~Neural() = default;
+  // out[t] = table[ids[t]]; the table may be F32, BF16 or F16.
+  virtual void embed(const TensorView& table, std::span<const std::int32_t> ids, MatrixView out) = 0;
+  // out = w * x / sqrt(mean(x²) + eps); w has x.cols entries.
+  virtual void rms_norm(ConstMatrixView x, const float* w, float eps, MatrixView out) = 0;
+  // Rotates pairs in place in `heads` heads: columns first_col + h*head_stride + [0, 2*R).
+  // cos_sin is [max_position, 2R]: R cosines then R sines (attention_factor included).
+  // interleaved: pairs (2i, 2i+1); else (i, i+R).
+  virtual void rope(MatrixView x, std::int64_t heads, std::int64_t first_col,
+                    std::int64_t head_stride, ConstMatrixView cos_sin, bool interleaved,
+                    std::span<const std::int32_t> positions) = 0;
+  // Causal attention of one sequence: query row i sits at position keys - queries + i.
+  virtual void attention(const AttentionArgs& args, MatrixView out) = 0;
+  // out = silu(gate) * up.
+  virtual void silu_mul(ConstMatrixView gate, ConstMatrixView up, MatrixView out) = 0;
+  // x += y.
+  virtual void add(MatrixView x, ConstMatrixView y) = 0;
+  // DeepSeek's sigmoid routing (noaux_tc): logits [T,E], bias has E entries (may be null).
+  // Groups are ranked by the sum of their two best biased scores; masked scores are -inf; equal
+  // scores go to the lower index. scores_out (optional, T*E): sigmoid scores before the bias.
+  virtual Routing route_sigmoid(ConstMatrixView logits, const float* bias, const RoutingArgs& args,
+                                std::vector<float>* scores_out) = 0;
+  virtual void gather_rows(ConstMatrixView in, std::span<const std::int32_t> rows, MatrixView out) = 0;
+  // inout[rows[i]] += weights[i] * x[i]; rows are distinct.
+  virtual void scatter_add_rows(ConstMatrixView x, std::span<const std::int32_t> rows,
+                                std::span<const float> weights, MatrixView inout) = 0;
+  // logits -> log probabilities, in place, row by row (max subtracted, sums in double).
+  virtual void log_softmax(MatrixView logits) = 0;
+};
+
+// How the scale of one group of weights is chosen.
+enum class ScaleSearch : std::uint8_t { kAbsmax, kMse };
+
+struct GridArgs {
+  int bits = 4;
+  bool symmetric = true;
+  std::int64_t group_size = 128;  // columns a group, counted in the original column order
+  ScaleSearch search = ScaleSearch::kMse;
+  tensor::Dtype scale_dtype = tensor::Dtype::kBF16;  // scales are rounded to it before use
+};
+
+// One column block of the LDLQ sweep, columns in processing order.
+struct SweepArgs {
+  int bits = 4;
+  ConstMatrixView u;                          // [B,B], unit upper triangular
+  ConstMatrixView scales;                     // F32 [N,G]
+  ConstMatrixView zeros;                      // F32 [N,G], or data == nullptr if symmetric
+  std::span<const std::int32_t> column_group;  // [B], group of each column
+};
+
+class Codec {
+ public:
+  virtual ~Codec() = default;
+  // F32, BF16, F16, FP8 (unscaled) -> F32.
+  virtual void to_f32(const TensorView& in, MatrixView out) = 0;
+  // out[n,k] = fp8[n,k] * scales[n/block_rows, k/block_cols], one fp32 rounding. A scale grid larger
+  // than needed is cropped.
+  virtual void decode_scaled_fp8(const TensorView& codes, const TensorView& scales,
+                                 std::int64_t block_rows, std::int64_t block_cols,
+                                 MatrixView out) = 0;
+  virtual void decode_grouped(const scheme::GroupedInt& weight, MatrixView out) = 0;
+  // Scales (and zeros, as F32 whole numbers; data == nullptr if symmetric) of every group of every
+  // row of w[N,K]. column_weights: empty, or K non-negative weights of the squared error.
+  virtual void fit_scales(ConstMatrixView w, const GridArgs& args,
+                          std::span<const float> column_weights, MatrixView scales,
+                          MatrixView zeros) = 0;
+  // codes (I8 [N,B]) = clamp(round_half_even(target/scale) + zero), and q (F32 [N,B]) their values,
+  // column by column with feedback: target_k = t_k + sum_{j<k} (t0_j - q_j) u[j,k], where t0 is the
+  // original weight block and t (in) already holds the feedback of earlier blocks.
+  // error (F32 [N,B]) = t0 - q.
+  virtual void sweep_block(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t,
+                           MatrixView codes, MatrixView error) = 0;
+  // Plain rounding of w[N,K] on a given grid; codes I8 [N,K].
+  virtual void round_to_grid(ConstMatrixView w, const GridArgs& args, ConstMatrixView scales,
+                             ConstMatrixView zeros, MatrixView codes) = 0;
+};
+
+class Solve {
+ public:
+  virtual ~Solve() = default;
+  // H = U D Uᵀ with U unit upper triangular, in place: on return h holds U (zeros below, ones on
+  // the diagonal). Returns D, or nothing where a pivot is not positive (h is then garbage).
+  virtual std::optional<std::vector<double>> factor_udu(MatrixView h) = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string name() const = 0;        // "cpu (OpenBLAS 0.3.21, 2 threads)"
+  virtual tensor::Device device() const = 0;
+  virtual Memory& memory() = 0;
+  virtual Linalg& linalg() = 0;
+  virtual Neural& neural() = 0;
+  virtual Codec& codec() = 0;
+  virtual Solve& solve() = 0;
+};
+
+// Scalar, double-precision oracle of every function; slow.
+std::unique_ptr<Backend> make_reference_backend();
+// BLAS and OpenMP. threads <= 0: all cores.
+std::unique_ptr<Backend> make_cpu_backend(int threads);
+
+}  // namespace whit::compute
