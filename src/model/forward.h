@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "compute/backend.h"
+#include "model/activations.h"
+#include "model/spec.h"
+#include "model/stage.h"
+#include "model/weights.h"
+
+namespace whit::model {
+
+// Keys and values of the past of one sequence, per layer; rows grow with every forward.
+class KvCache {
+ public:
+  KvCache(compute::Backend& backend, std::size_t layers);
+  // Appends rows and returns a view of all of them. `part` 0: keys (or the latent's expansion),
+  // 1: values (or the shared rotary key).
+  tensor::ConstMatrixView append(std::size_t layer, int part, tensor::ConstMatrixView rows);
+  std::int64_t length() const;
+
+ private:
+  struct Part {
+    tensor::Tensor rows;
+    std::int64_t used = 0;
+  };
+  compute::Backend* backend_;
+  std::vector<std::vector<Part>> layers_;
+};
+
+// Everything that the block functions need. `cache` is null for whole sequences; with a cache there
+// is one sequence and its rows continue the cached past.
+struct ForwardContext {
+  compute::Backend& backend;
+  WeightSource& weights;
+  ActivationStore& store;
+  const Sequences& sequences;
+  StageRunner& runner;
+  KvCache* cache = nullptr;
+};
+
+// Slot kHidden = embedding of every token.
+void forward_embedding(ForwardContext& context, const ModelSpec& spec);
+// Slot kHidden advances by one decoder layer.
+void forward_layer(ForwardContext& context, const LayerSpec& layer);
+// Replaces kHidden (the decoder's output, before the final norm) by the MTP layer's input, then
+// runs the layer. The last token of each sequence has no next token and sees its own again.
+void forward_mtp_layer(ForwardContext& context, const ModelSpec& spec, const LayerSpec& layer);
+// Final norm and head of the rows of one tile: logits F32 [rows, vocabulary] on the device.
+tensor::Tensor forward_head(ForwardContext& context, const ModelSpec& spec, std::int64_t first_row,
+                            std::int64_t rows);
+
+// Applies linears with the weights of a WeightSource, and passes every hidden state to `tap` where
+// there is one. Looks nothing up, quantizes nothing.
+std::unique_ptr<StageRunner> make_plain_runner(compute::Backend& backend, WeightSource& weights,
+                                               stats::Tap* tap = nullptr);
+
+}  // namespace whit::model

@@ -1,0 +1,148 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "numeric/dtype.h"
+#include "stats/site.h"
+#include "tensor/tensor.h"
+
+// What a model is made of, as data. An architecture is one function from config.json to this.
+namespace whit::model {
+
+enum class Role : std::uint8_t {
+  kEmbedding, kHead, kNorm, kRouter, kRouterBias, kMtpProj,
+  kAttnQ, kAttnK, kAttnV, kAttnO,
+  kAttnQA, kAttnQB, kAttnKvA, kAttnKvB,
+  kMlpGate, kMlpUp, kMlpDown,
+};
+
+std::string_view name_of(Role role);  // "attn_q"
+
+// y = x Wᵀ + b. `module` is the checkpoint's name without ".weight".
+struct LinearSpec {
+  std::string module;
+  Role role = Role::kMlpGate;
+  std::int64_t out_features = 0;
+  std::int64_t in_features = 0;
+  bool bias = false;
+  stats::TapId reads;        // the hidden state that it reads; linears that share it share its Gram
+  bool quantizable = true;   // false: embedding, head, router, eh_proj
+
+  std::string weight() const { return module + ".weight"; }
+};
+
+// A 1-D tensor, used in fp32.
+struct VectorSpec {
+  std::string name;
+  Role role = Role::kNorm;
+  std::int64_t size = 0;
+};
+
+struct NormSpec {
+  VectorSpec weight;
+  float eps = 1e-6F;
+};
+
+// Rotary embedding, fully resolved: inv_freq holds every scaling that does not depend on length.
+struct RopeSpec {
+  std::int64_t dim = 0;              // rotated columns of a head (2R)
+  bool interleaved = false;          // pairs (2i, 2i+1), else (i, i+R)
+  std::vector<double> inv_freq;      // R entries
+  double attention_factor = 1.0;     // multiplies cos and sin
+  double theta = 10000.0;
+  double dynamic_factor = 0;         // > 0: dynamic NTK beyond max_position
+  std::int64_t max_position = 0;
+};
+
+struct GqaSpec {
+  LinearSpec q, k, v, o;
+  std::int64_t heads = 1, kv_heads = 1, head_dim = 64;
+  float scale = 1;
+  std::int64_t window = 0;
+  RopeSpec rope;
+};
+
+struct MlaSpec {
+  std::optional<LinearSpec> q_a;      // absent: q_b reads the attention input itself (q_proj)
+  std::optional<NormSpec> q_a_norm;
+  LinearSpec q_b;
+  LinearSpec kv_a;
+  NormSpec kv_a_norm;
+  LinearSpec kv_b;
+  LinearSpec o;
+  std::int64_t heads = 1, nope_dim = 128, rope_dim = 64, v_dim = 128, kv_rank = 512;
+  float scale = 1;
+  RopeSpec rope;
+};
+
+struct MlpSpec {
+  LinearSpec gate, up, down;
+};
+
+struct RouterSpec {
+  LinearSpec weight;
+  std::optional<VectorSpec> bias;     // e_score_correction_bias
+  std::int64_t top_k = 1, groups = 1, groups_kept = 1;
+  bool renormalize = true;
+  float scaling = 1;
+};
+
+struct MoeSpec {
+  RouterSpec router;
+  std::vector<MlpSpec> experts;
+  std::optional<MlpSpec> shared;
+};
+
+// The multi-token-prediction entry of a layer: h' = eh_proj([enorm(embed(t_{i+1})); hnorm(h_i)]).
+struct MtpSpec {
+  NormSpec enorm, hnorm;
+  LinearSpec eh_proj;
+  NormSpec head_norm;                 // shared_head.norm
+  std::optional<LinearSpec> head;     // shared_head.head where stored
+  std::optional<LinearSpec> embedding;
+};
+
+struct LayerSpec {
+  int index = 0;
+  std::string prefix;                 // "model.layers.3."
+  NormSpec input_norm, post_attention_norm;
+  std::variant<GqaSpec, MlaSpec> attention;
+  std::variant<MlpSpec, MoeSpec> mlp;
+  std::optional<MtpSpec> mtp;
+};
+
+struct ModelSpec {
+  std::string architecture;           // model_type of config.json
+  std::int64_t vocabulary = 0, hidden = 0, max_position = 0;
+  LinearSpec embedding;               // [vocabulary, hidden]
+  NormSpec final_norm;
+  LinearSpec head;                    // its module equals the embedding's where they are tied
+  bool tied = false;
+  std::vector<LayerSpec> layers;      // the decoder
+  std::vector<LayerSpec> mtp_layers;  // calibrated as further layers
+  std::vector<std::string> ignored_buffers;  // suffixes of tensors to drop by name, e.g. rotary inv_freq
+};
+
+// One tensor that the checkpoint must (or may) hold.
+struct TensorSpec {
+  std::string name;
+  Role role = Role::kNorm;
+  int layer = -1;
+  int expert = -1;
+  tensor::Shape shape;
+  bool quantizable = false;
+  bool optional = false;  // e.g. a stored copy of a tied head
+};
+
+// Every tensor of the model in checkpoint order: embedding, layers, MTP layers, norm, head.
+std::vector<TensorSpec> inventory(const ModelSpec& spec);
+
+// Every linear of a layer, in the order in which they are evaluated.
+std::vector<const LinearSpec*> linears_of(const LayerSpec& layer);
+
+}  // namespace whit::model
