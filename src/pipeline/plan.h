@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "model/spec.h"
+#include "pipeline/recipe.h"
+
+namespace whit::pipeline {
+
+// Where one tensor of the output comes from.
+enum class Origin : std::uint8_t {
+  kCopied,       // bit for bit
+  kDequantized,  // FP8 at the source, written in recipe.dtype
+  kPacked,       // made by quantizing `module`
+};
+
+struct OutputTensor {
+  checkpoint::SafetensorsWriter::Entry entry;
+  Origin origin = Origin::kCopied;
+  std::string module;  // of packed and dequantized weights
+};
+
+// One file of the output.
+struct OutputShard {
+  std::string file;  // "model-00002-of-00008.safetensors"
+  std::size_t step = 0;  // index into Plan::steps; the step that writes it
+  std::vector<OutputTensor> tensors;
+  std::uint64_t bytes = 0;
+};
+
+// The unit of work, of journaling and of resuming: what surrounds the layers, or one layer.
+struct Step {
+  std::string name;  // "layer 3"
+  const model::LayerSpec* layer = nullptr;  // null: embedding, norm and head
+  bool mtp = false;
+  double flops = 0;
+  std::uint64_t peak_memory_bytes = 0;
+};
+
+struct Plan {
+  model::ModelSpec spec;
+  BoundRecipe bound;
+  std::vector<Step> steps;  // point into spec
+  std::vector<OutputShard> shards;
+  std::vector<std::string> quantized;  // tensor names of the source; each list is sorted
+  std::vector<std::string> copied;     // the dequantized included
+  std::vector<std::string> dequantized;
+  std::vector<std::string> ignored;    // buffers that no loader wants, by name
+  std::int64_t tokens = 0;             // calibration tokens at most
+  std::int64_t parameters = 0;         // logical elements of the model's tensors
+  std::uint64_t output_bytes = 0;      // of the shards
+  double bits_per_weight = 0;          // tensor bytes of the output * 8 / parameters
+  bool activations_in_file = false;
+  std::uint64_t piece_cache_bytes = 0;  // hidden states that may be kept instead of recomputed
+  std::uint64_t peak_memory_bytes = 0;
+  std::uint64_t spill_bytes = 0;
+  std::uint64_t disk_bytes = 0;        // output and spill
+  double flops = 0;
+
+  Plan() = default;
+  Plan(const Plan&) = delete;  // steps point into spec
+  Plan& operator=(const Plan&) = delete;
+};
+
+// Reads headers only. Errors: kInput (inventory), kUnsupported (tensors that whit does not know),
+// kUsage, kResource where recipe.max_memory cannot be met, with the least that would do.
+std::unique_ptr<Plan> make_plan(const checkpoint::Checkpoint& checkpoint, const Recipe& recipe);
+
+}  // namespace whit::pipeline

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compute/backend.h"
+#include "data/samples.h"
+#include "model/spec.h"
+#include "quant/gptq.h"
+#include "scheme/scheme.h"
+
+namespace whit::pipeline {
+
+namespace fs = std::filesystem;
+
+enum class Method : std::uint8_t { kRtn, kGptq };
+enum class MtpMode : std::uint8_t { kQuantize, kKeep };
+
+std::string_view name_of(Method method);  // "gptq"
+
+// What the user asked for, free of any model. Defaults are the best that MoE-Quant's cost buys.
+struct Recipe {
+  Method method = Method::kGptq;
+  int bits = 4;
+  std::optional<std::int64_t> group_size;  // unset: largest of 128, 64, 32 that divides every width
+  bool channel = false;                    // one scale a row; excludes group_size
+  bool symmetric = true;
+  double rel_damp = 0.1;
+  std::int64_t block_size = 128;
+  quant::ColumnOrder order = quant::ColumnOrder::kActivation;
+  compute::ScaleSearch search = compute::ScaleSearch::kMse;
+  bool only_experts = false;         // routed experts only
+  std::vector<std::string> targets;  // compressed-tensors patterns; empty: every linear
+  std::vector<std::string> ignore;
+  MtpMode mtp = MtpMode::kQuantize;
+  // Tokens below which an expert is topped up; 0: as many as its input is wide.
+  std::int64_t min_expert_tokens = 0;
+  // Dtype of what was FP8 at the source and stays unquantized; other tensors keep theirs.
+  tensor::Dtype dtype = tensor::Dtype::kBF16;
+
+  fs::path calibration;  // may be empty for rtn
+  data::SampleArgs samples;
+  bool offload_activations = false;  // keep activations in a file
+  std::uint64_t max_memory = 0;      // bytes; 0: what the machine has free
+};
+
+// Errors: kUsage (subject: the flag), kUnsupported.
+void validate(const Recipe& recipe);
+
+// A recipe bound to a model.
+struct BoundRecipe {
+  Recipe recipe;
+  scheme::QuantArgs weights;
+  tensor::Dtype scale_dtype = tensor::Dtype::kBF16;
+  std::set<std::string, std::less<>> quantized;  // modules
+  std::vector<std::string> ignore;               // for quantization_config
+  std::vector<std::string> notes;                // choices made for the user
+
+  bool quantizes(const model::LinearSpec& linear) const { return quantized.contains(linear.module); }
+  compute::GridArgs grid(const model::LinearSpec& linear) const;
+};
+
+// `model_dtype`: what config.json names ("float16"). Errors: kUsage where patterns match nothing or
+// the group size does not divide a width.
+BoundRecipe bind(const Recipe& recipe, const model::ModelSpec& spec, std::string_view model_dtype);
+
+}  // namespace whit::pipeline
