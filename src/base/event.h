@@ -10,6 +10,8 @@ namespace whit::base {
 
 // A fact about a running job ("weight_quantized", "stage", "warning"), with named values whose
 // names carry their unit. The library emits events; only cli decides where they are shown.
+// Two names are known to cli: "warning" {message} and "progress" {stage, done, total, unit} with
+// whole numbers done <= total; a progress bar follows them.
 struct Event {
   using Value = std::variant<bool, std::int64_t, double, std::string>;
   std::string name;
