@@ -1,0 +1,32 @@
+#include "compute/host/attention_shape.h"
+
+#include "base/error.h"
+
+namespace whit::compute::host {
+
+namespace {
+
+bool fits(const HeadView& view, std::int64_t heads) {
+  return view.dim > 0 && view.first_col >= 0 && view.head_stride >= 0 &&
+         view.first_col + (heads - 1) * view.head_stride + view.dim <= view.data.cols;
+}
+
+}  // namespace
+
+void check_attention(const AttentionArgs& args, ConstMatrixView out) {
+  base::check(args.kv_heads >= 1 && args.heads % args.kv_heads == 0, "attention: heads");
+  base::check(
+      fits(args.q, args.heads) && fits(args.k, args.kv_heads) && fits(args.v, args.kv_heads),
+      "attention: columns");
+  base::check(!args.k_shared || fits(*args.k_shared, 1), "attention: shared key columns");
+  const std::int64_t shared = args.k_shared ? args.k_shared->dim : 0;
+  base::check(args.q.dim == args.k.dim + shared, "attention: query and key width");
+  const std::int64_t keys = args.k.data.rows;
+  base::check(args.v.data.rows == keys && (!args.k_shared || args.k_shared->data.rows == keys),
+              "attention: key and value rows");
+  base::check(args.q.data.rows <= keys, "attention: more queries than keys");
+  base::check(out.rows == args.q.data.rows && out.cols == args.heads * args.v.dim,
+              "attention: output extents");
+}
+
+}  // namespace whit::compute::host

@@ -1,0 +1,48 @@
+#include "compute/host/codec_shape.h"
+
+#include "base/checked.h"
+#include "base/error.h"
+
+namespace whit::compute::host {
+
+using base::check;
+
+namespace {
+
+bool same_extents(ConstMatrixView a, ConstMatrixView b) {
+  return a.rows == b.rows && a.cols == b.cols;
+}
+
+}  // namespace
+
+void check_scale_grid(ConstMatrixView codes, ConstMatrixView scales, std::int64_t block_rows,
+                      std::int64_t block_cols) {
+  check(block_rows > 0 && block_cols > 0, "decode_scaled_fp8: block extents");
+  const std::int64_t rows = base::ceil_div(codes.rows, block_rows);
+  const std::int64_t cols = base::ceil_div(codes.cols, block_cols);
+  if (scales.rows < rows || scales.cols < cols)
+    base::fail(base::ErrorKind::kInput, "scale grid", "[{}, {}]; expected at least [{}, {}]",
+               scales.rows, scales.cols, rows, cols);
+}
+
+void check_grouped(const scheme::GroupedInt& weight, ConstMatrixView out) {
+  check(weight.rows() == out.rows && weight.cols() == out.cols, "decode_grouped: extents");
+  check(
+      weight.group_size > 0 && weight.groups() >= base::ceil_div(weight.cols(), weight.group_size),
+      "decode_grouped: groups");
+}
+
+void check_sweep(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t,
+                 ConstMatrixView codes, ConstMatrixView error) {
+  check(same_extents(t0, t) && same_extents(t0, codes) && same_extents(t0, error),
+        "sweep_block: extents");
+  check(args.u.rows == t0.cols && args.u.cols == t0.cols, "sweep_block: u");
+  check(args.scales.rows == t0.rows, "sweep_block: scales");
+  check(args.zeros.data == nullptr || same_extents(args.zeros, args.scales), "sweep_block: zeros");
+  check(static_cast<std::int64_t>(args.column_group.size()) == t0.cols, "sweep_block: groups");
+  for (const std::int32_t group : args.column_group)
+    check(group >= 0 && group < args.scales.cols, "sweep_block: group index");
+  check(args.bits >= 1 && args.bits <= 8, "sweep_block: bits");
+}
+
+}  // namespace whit::compute::host

@@ -1,0 +1,76 @@
+#include "compute/host/grid.h"
+
+#include <limits>
+
+#include "base/error.h"
+#include "numeric/float_codec.h"
+
+namespace whit::compute::host {
+
+namespace {
+
+struct ScaleType {
+  float least;
+  float largest;
+};
+
+ScaleType limits_of(tensor::Dtype dtype) {
+  switch (dtype) {
+    case tensor::Dtype::kF32:
+      return {std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::max()};
+    case tensor::Dtype::kBF16:
+      return {numeric::bf16_to_f32(0x0001), numeric::bf16_to_f32(0x7f7f)};
+    case tensor::Dtype::kF16:
+      return {numeric::f16_to_f32(0x0001), numeric::f16_to_f32(0x7bff)};
+    default:
+      break;
+  }
+  base::fail(base::ErrorKind::kUnsupported, "scale_dtype", "{}; expected F32, BF16 or F16",
+             numeric::name_of(dtype));
+}
+
+float rounded(float value, tensor::Dtype dtype) {
+  switch (dtype) {
+    case tensor::Dtype::kBF16:
+      return numeric::round_to_bf16(value);
+    case tensor::Dtype::kF16:
+      return numeric::f16_to_f32(numeric::f32_to_f16(value));
+    default:
+      return value;
+  }
+}
+
+}  // namespace
+
+float storable_scale(float scale, tensor::Dtype dtype) {
+  const ScaleType limits = limits_of(dtype);
+  const float value = rounded(scale, dtype);
+  if (value < limits.least) return limits.least;
+  return value > limits.largest ? limits.largest : value;
+}
+
+GroupGrid covering_grid(float lo, float hi, const GridArgs& args) {
+  const float steps = static_cast<float>((1 << args.bits) - 1);
+  const float code_lo = static_cast<float>(scheme::code_min(args.bits));
+  const float code_hi = static_cast<float>(scheme::code_max(args.bits));
+  if (!(lo < 0) && !(hi > 0)) return {};
+  if (args.symmetric) {
+    const float largest = -lo > hi ? -lo : hi;
+    return {storable_scale(largest / (0.5F * steps), args.scale_dtype), 0.0F};
+  }
+  const float scale = storable_scale((hi - lo) / steps, args.scale_dtype);
+  const float zero = std::nearbyint(code_lo - lo / scale);
+  const float above = zero > code_lo ? zero : code_lo;
+  return {scale, above < code_hi ? above : code_hi};
+}
+
+std::int64_t checked_groups(std::int64_t cols, const GridArgs& args) {
+  if (args.bits < 1 || args.bits > 8)
+    base::fail(base::ErrorKind::kUnsupported, "bits", "{}; expected 1 to 8", args.bits);
+  if (args.group_size < 1 || args.group_size > cols || cols % args.group_size != 0)
+    base::fail(base::ErrorKind::kUnsupported, "group_size",
+               "groups of {} do not divide {} columns; expected a divisor", args.group_size, cols);
+  return cols / args.group_size;
+}
+
+}  // namespace whit::compute::host

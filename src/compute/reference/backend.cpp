@@ -1,0 +1,34 @@
+#include "compute/backend.h"
+
+#include "compute/host/memory.h"
+#include "compute/reference/parts.h"
+
+namespace whit::compute {
+
+namespace {
+
+class ReferenceBackend final : public Backend {
+ public:
+  std::string name() const override { return "reference (scalar, double precision)"; }
+  tensor::Device device() const override { return {}; }
+  Memory& memory() override { return *memory_; }
+  Linalg& linalg() override { return *linalg_; }
+  Neural& neural() override { return *neural_; }
+  Codec& codec() override { return *codec_; }
+  Solve& solve() override { return *solve_; }
+
+ private:
+  std::unique_ptr<Memory> memory_ = host::make_memory();
+  std::unique_ptr<Linalg> linalg_ = reference::make_linalg();
+  std::unique_ptr<Neural> neural_ = reference::make_neural();
+  std::unique_ptr<Codec> codec_ = reference::make_codec();
+  std::unique_ptr<Solve> solve_ = reference::make_solve();
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_reference_backend() {
+  return std::make_unique<ReferenceBackend>();
+}
+
+}  // namespace whit::compute

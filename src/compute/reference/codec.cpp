@@ -1,0 +1,157 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "compute/host/codec_shape.h"
+#include "compute/host/element.h"
+#include "compute/host/grid.h"
+#include "compute/reference/parts.h"
+
+namespace whit::compute::reference {
+
+namespace {
+
+using base::check;
+
+// Sum of what one group loses on the grid.
+double group_error(const float* w, const GridArgs& args, const host::GroupGrid& grid,
+                   std::span<const float> column_weights) {
+  const float lo = static_cast<float>(scheme::code_min(args.bits));
+  const float hi = static_cast<float>(scheme::code_max(args.bits));
+  double sum = 0;
+  for (std::int64_t k = 0; k < args.group_size; ++k) {
+    const float code = host::code_of(w[k], grid.scale, grid.zero, lo, hi);
+    const double error = static_cast<double>(w[k]) -
+                         static_cast<double>(code - grid.zero) * static_cast<double>(grid.scale);
+    sum += column_weights.empty()
+               ? std::pow(std::abs(error), host::kSearchNorm)
+               : static_cast<double>(column_weights[static_cast<std::size_t>(k)]) * error * error;
+  }
+  return sum;
+}
+
+host::GroupGrid fit_group(const float* w, const GridArgs& args,
+                          std::span<const float> column_weights) {
+  float lo = 0;
+  float hi = 0;
+  for (std::int64_t k = 0; k < args.group_size; ++k) {
+    lo = std::min(lo, w[k]);
+    hi = std::max(hi, w[k]);
+  }
+  const host::GroupGrid widest = host::covering_grid(lo, hi, args);
+  if (args.search == ScaleSearch::kAbsmax || (lo == 0 && hi == 0)) return widest;
+  host::GroupGrid best = widest;
+  double least = std::numeric_limits<double>::infinity();
+  for (int point = 0; point < host::kSearchPoints; ++point) {
+    host::GroupGrid grid = widest;
+    grid.scale = host::storable_scale(widest.scale * host::search_factor(point), args.scale_dtype);
+    const double error = group_error(w, args, grid, column_weights);
+    if (error < least) {
+      least = error;
+      best = grid;
+    }
+  }
+  return best;
+}
+
+class ReferenceCodec final : public Codec {
+ public:
+  void to_f32(const TensorView& in, MatrixView out) override {
+    const ConstMatrixView m = tensor::as_matrix(in);
+    check(m.rows == out.rows && m.cols == out.cols, "to_f32: extents");
+    for (std::int64_t i = 0; i < out.rows; ++i)
+      for (std::int64_t j = 0; j < out.cols; ++j) out.row<float>(i)[j] = host::element(m, i, j);
+  }
+
+  void decode_scaled_fp8(const TensorView& codes, const TensorView& scales, std::int64_t block_rows,
+                         std::int64_t block_cols, MatrixView out) override {
+    const ConstMatrixView m = tensor::as_matrix(codes);
+    const ConstMatrixView s = tensor::as_matrix(scales);
+    check(m.rows == out.rows && m.cols == out.cols, "decode_scaled_fp8: extents");
+    host::check_scale_grid(m, s, block_rows, block_cols);
+    for (std::int64_t i = 0; i < out.rows; ++i)
+      for (std::int64_t j = 0; j < out.cols; ++j)
+        out.row<float>(i)[j] =
+            host::element(m, i, j) * host::element(s, i / block_rows, j / block_cols);
+  }
+
+  void decode_grouped(const scheme::GroupedInt& weight, MatrixView out) override {
+    host::check_grouped(weight, out);
+    const std::int64_t groups = weight.groups();
+    for (std::int64_t n = 0; n < out.rows; ++n) {
+      const std::int8_t* codes = weight.codes.as<std::int8_t>() + n * out.cols;
+      for (std::int64_t k = 0; k < out.cols; ++k) {
+        const std::int64_t g = n * groups + k / weight.group_size;
+        const int zero = weight.symmetric() ? 0 : weight.zeros.as<std::int8_t>()[g];
+        out.row<float>(n)[k] = static_cast<float>(codes[k] - zero) * weight.scales.as<float>()[g];
+      }
+    }
+  }
+
+  void fit_scales(ConstMatrixView w, const GridArgs& args, std::span<const float> column_weights,
+                  MatrixView scales, MatrixView zeros) override {
+    const std::int64_t groups = host::checked_groups(w.cols, args);
+    check(scales.rows == w.rows && scales.cols == groups, "fit_scales: scales");
+    check(column_weights.empty() || static_cast<std::int64_t>(column_weights.size()) == w.cols,
+          "fit_scales: column weights");
+    for (std::int64_t n = 0; n < w.rows; ++n) {
+      for (std::int64_t g = 0; g < groups; ++g) {
+        const std::size_t first = static_cast<std::size_t>(g * args.group_size);
+        const host::GroupGrid grid = fit_group(
+            w.row<float>(n) + first, args,
+            column_weights.empty()
+                ? column_weights
+                : column_weights.subspan(first, static_cast<std::size_t>(args.group_size)));
+        scales.row<float>(n)[g] = grid.scale;
+        if (zeros.data != nullptr) zeros.row<float>(n)[g] = grid.zero;
+      }
+    }
+  }
+
+  void sweep_block(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t, MatrixView codes,
+                   MatrixView error) override {
+    host::check_sweep(args, t0, t, codes, error);
+    const float lo = static_cast<float>(scheme::code_min(args.bits));
+    const float hi = static_cast<float>(scheme::code_max(args.bits));
+    for (std::int64_t n = 0; n < t.rows; ++n) {
+      for (std::int64_t k = 0; k < t.cols; ++k) {
+        double target = static_cast<double>(t.row<float>(n)[k]);
+        for (std::int64_t j = 0; j < k; ++j)
+          target += static_cast<double>(error.row<float>(n)[j]) *
+                    static_cast<double>(args.u.row<float>(j)[k]);
+        const std::int32_t g = args.column_group[static_cast<std::size_t>(k)];
+        const float scale = args.scales.row<float>(n)[g];
+        const float zero = args.zeros.data == nullptr ? 0.0F : args.zeros.row<float>(n)[g];
+        const float code = host::code_of(static_cast<float>(target), scale, zero, lo, hi);
+        codes.row<std::int8_t>(n)[k] = static_cast<std::int8_t>(code);
+        error.row<float>(n)[k] = t0.row<float>(n)[k] - (code - zero) * scale;
+      }
+    }
+  }
+
+  void round_to_grid(ConstMatrixView w, const GridArgs& args, ConstMatrixView scales,
+                     ConstMatrixView zeros, MatrixView codes) override {
+    const std::int64_t groups = host::checked_groups(w.cols, args);
+    check(scales.rows == w.rows && scales.cols == groups, "round_to_grid: scales");
+    check(codes.rows == w.rows && codes.cols == w.cols, "round_to_grid: codes");
+    const float lo = static_cast<float>(scheme::code_min(args.bits));
+    const float hi = static_cast<float>(scheme::code_max(args.bits));
+    for (std::int64_t n = 0; n < w.rows; ++n) {
+      for (std::int64_t k = 0; k < w.cols; ++k) {
+        const std::int64_t g = k / args.group_size;
+        const float zero = zeros.data == nullptr ? 0.0F : zeros.row<float>(n)[g];
+        codes.row<std::int8_t>(n)[k] = static_cast<std::int8_t>(
+            host::code_of(w.row<float>(n)[k], scales.row<float>(n)[g], zero, lo, hi));
+      }
+    }
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Codec> make_codec() {
+  return std::make_unique<ReferenceCodec>();
+}
+
+}  // namespace whit::compute::reference

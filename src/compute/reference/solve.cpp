@@ -1,0 +1,44 @@
+#include "base/error.h"
+#include "compute/reference/parts.h"
+
+namespace whit::compute::reference {
+
+namespace {
+
+class ReferenceSolve final : public Solve {
+ public:
+  std::optional<std::vector<double>> factor_udu(MatrixView h) override {
+    base::check(h.rows == h.cols, "factor_udu: square");
+    const std::int64_t size = h.rows;
+    std::vector<double> u(static_cast<std::size_t>(size * size), 0.0);
+    std::vector<double> d(static_cast<std::size_t>(size), 0.0);
+    const auto at = [&](std::int64_t i, std::int64_t j) -> double& {
+      return u[static_cast<std::size_t>(i * size + j)];
+    };
+    for (std::int64_t k = size - 1; k >= 0; --k) {
+      for (std::int64_t i = k; i >= 0; --i) {
+        double rest = static_cast<double>(h.row<float>(i)[k]);
+        for (std::int64_t j = k + 1; j < size; ++j)
+          rest -= at(i, j) * d[static_cast<std::size_t>(j)] * at(k, j);
+        if (i == k) {
+          if (!(rest > 0)) return std::nullopt;
+          d[static_cast<std::size_t>(k)] = rest;
+          at(k, k) = 1;
+        } else {
+          at(i, k) = rest / d[static_cast<std::size_t>(k)];
+        }
+      }
+    }
+    for (std::int64_t i = 0; i < size; ++i)
+      for (std::int64_t j = 0; j < size; ++j) h.row<float>(i)[j] = static_cast<float>(at(i, j));
+    return d;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Solve> make_solve() {
+  return std::make_unique<ReferenceSolve>();
+}
+
+}  // namespace whit::compute::reference
