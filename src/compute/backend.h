@@ -47,7 +47,7 @@ class Linalg {
   // row_weights: empty, or T weights w_t (the sum is then of w_t x_t x_tᵀ).
   // Precision: partial sums over at most 1,024 rows, then added in fp32.
   virtual void gram(ConstMatrixView x, std::span<const float> row_weights, MatrixView g) = 0;
-  // out[i,j] = in[rows[i], cols[j]]; an empty index list means identity.
+  // out[i,j] = in[rows[i], cols[j]]; an empty index list means identity. F32 or I8, both alike.
   virtual void permute(ConstMatrixView in, std::span<const std::int32_t> rows,
                        std::span<const std::int32_t> cols, MatrixView out) = 0;
   virtual std::vector<double> diagonal(ConstMatrixView square) = 0;

@@ -55,7 +55,8 @@ struct WeightReport {
 // gram: the one that `factor` was made of. report may be null; filling it costs two more products
 // of the size of the sweep's own, N K² multiply-adds in all.
 // Memory: 2 F32 and 2 I8 matrices [N,K], one F32 [N, block_size].
-// Errors: kUsage for bits outside 2..8 or a group size outside 1..K.
+// Errors: kUsage for bits outside 2..8 or a group size outside 1..K; kUnsupported where it does not
+// divide K.
 scheme::GroupedInt gptq(compute::Backend& backend, tensor::ConstMatrixView w,
                         const stats::Gram& gram, const Factor& factor,
                         const compute::GridArgs& grid, std::int64_t block_size,

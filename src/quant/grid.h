@@ -17,7 +17,8 @@ struct Grid {
 };
 
 // Finds the grid of w: F32 [N,K] on the device, columns in their original order.
-// Errors: kUsage for bits outside 2..8 or a group size outside 1..K.
+// Errors: kUsage for bits outside 2..8 or a group size outside 1..K; kUnsupported where it does not
+// divide K.
 Grid fit_grid(compute::Backend& backend, tensor::ConstMatrixView w, const compute::GridArgs& args);
 
 // Plain rounding of w on `grid`: I8 [N,K] codes.

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "base/error.h"
 #include "stats/statistic.h"
 
@@ -7,6 +9,16 @@ Gram::Gram(compute::Backend& backend, std::int64_t width)
     : backend_(&backend),
       width_(width),
       sum_(backend.memory().allocate({width, width}, tensor::Dtype::kF32)) {}
+
+Gram::Gram(compute::Backend& backend, tensor::Tensor sum, std::int64_t tokens)
+    : backend_(&backend),
+      width_(sum.matrix().rows),
+      tokens_(tokens),
+      frozen_(true),
+      sum_(std::move(sum)) {
+  base::check(sum_.matrix().cols == width_ && sum_.dtype() == tensor::Dtype::kF32,
+              "Gram: a square F32 sum");
+}
 
 void Gram::observe(tensor::ConstMatrixView x, std::span<const float> row_weights) {
   base::check(!frozen_, "Gram::observe after freeze");

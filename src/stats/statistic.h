@@ -14,6 +14,8 @@ namespace whit::stats {
 class Gram {
  public:
   Gram(compute::Backend& backend, std::int64_t width);
+  // A frozen Gram from a sum made elsewhere: F32 [K,K] on the backend's device.
+  Gram(compute::Backend& backend, tensor::Tensor sum, std::int64_t tokens);
 
   // Folds in the rows of x[T, width]; row_weights: empty, or T weights.
   void observe(tensor::ConstMatrixView x, std::span<const float> row_weights = {});

@@ -67,6 +67,9 @@ class ReferenceLinalg final : public Linalg {
 
   void permute(ConstMatrixView in, std::span<const std::int32_t> rows,
                std::span<const std::int32_t> cols, MatrixView out) override {
+    check(in.dtype == out.dtype &&
+              (in.dtype == tensor::Dtype::kF32 || in.dtype == tensor::Dtype::kI8),
+          "permute: dtype");
     check(out.rows == (rows.empty() ? in.rows : static_cast<std::int64_t>(rows.size())) &&
               out.cols == (cols.empty() ? in.cols : static_cast<std::int64_t>(cols.size())),
           "permute: extents");
@@ -76,7 +79,10 @@ class ReferenceLinalg final : public Linalg {
       for (std::int64_t j = 0; j < out.cols; ++j) {
         const std::int64_t c = cols.empty() ? j : cols[static_cast<std::size_t>(j)];
         check(c >= 0 && c < in.cols, "permute: column index");
-        out.row<float>(i)[j] = in.row<float>(r)[c];
+        if (in.dtype == tensor::Dtype::kI8)
+          out.row<std::int8_t>(i)[j] = in.row<std::int8_t>(r)[c];
+        else
+          out.row<float>(i)[j] = in.row<float>(r)[c];
       }
     }
   }
