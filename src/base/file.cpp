@@ -66,7 +66,8 @@ void MappedFile::release(std::size_t offset, std::size_t size) const {
   if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 
-AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), partial_(path_.string() + ".partial") {
+AtomicFile::AtomicFile(fs::path path)
+    : path_(std::move(path)), partial_(path_.string() + ".partial") {
   fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd_ < 0) fail_errno(ErrorKind::kResource, partial_, "creating");
 }
@@ -82,7 +83,9 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   written_ += bytes.size();
 }
 
-void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+void AtomicFile::write(std::string_view text) {
+  write(std::as_bytes(std::span(text)));
+}
 
 void AtomicFile::commit() {
   if (::fsync(fd_) != 0) fail_errno(ErrorKind::kResource, partial_, "fsync");
@@ -97,7 +100,8 @@ std::string read_text_file(const fs::path& path, std::uint64_t max_bytes) {
   const MappedFile file(path);
   const auto bytes = file.bytes();
   if (bytes.size() > max_bytes)
-    fail(ErrorKind::kInput, path.string(), "{} bytes; expected at most {}", bytes.size(), max_bytes);
+    fail(ErrorKind::kInput, path.string(), "{} bytes; expected at most {}", bytes.size(),
+         max_bytes);
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -110,7 +114,8 @@ void write_file_atomic(const fs::path& path, std::string_view contents) {
 void ensure_writable_directory(const fs::path& path) {
   std::error_code code;
   fs::create_directories(path, code);
-  if (code) fail(ErrorKind::kResource, path.string(), "cannot create the folder: {}", code.message());
+  if (code)
+    fail(ErrorKind::kResource, path.string(), "cannot create the folder: {}", code.message());
   const fs::path probe = path / ".whit-write-probe";
   const int fd = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) fail_errno(ErrorKind::kResource, path, "writing to the folder");

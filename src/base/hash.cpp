@@ -35,7 +35,9 @@ void Hasher::update(std::span<const std::byte> bytes) {
   XXH3_128bits_update(state_->xxh, bytes.data(), bytes.size());
 }
 
-std::string Hasher::hex() const { return to_hex(XXH3_128bits_digest(state_->xxh)); }
+std::string Hasher::hex() const {
+  return to_hex(XXH3_128bits_digest(state_->xxh));
+}
 
 std::string hash_hex(std::span<const std::byte> bytes) {
   return to_hex(XXH3_128bits(bytes.data(), bytes.size()));

@@ -38,8 +38,12 @@ std::uint64_t read_number(const char* file) {
 
 }  // namespace
 
-std::uint64_t resident_bytes() { return proc_kilobytes("/proc/self/status", "VmRSS:"); }
-std::uint64_t peak_resident_bytes() { return proc_kilobytes("/proc/self/status", "VmHWM:"); }
+std::uint64_t resident_bytes() {
+  return proc_kilobytes("/proc/self/status", "VmRSS:");
+}
+std::uint64_t peak_resident_bytes() {
+  return proc_kilobytes("/proc/self/status", "VmHWM:");
+}
 
 std::uint64_t available_memory_bytes() {
   std::uint64_t available = proc_kilobytes("/proc/meminfo", "MemAvailable:");
@@ -69,8 +73,8 @@ std::uint64_t parse_bytes(std::string_view text, std::string_view subject) {
   std::string unit;
   for (const char* c = rest; code == std::errc() && c != text.data() + text.size(); ++c)
     if (*c != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(*c)));
-  const auto* found = std::find_if(kUnits.begin(), kUnits.end(),
-                                   [&](const Unit& u) { return u.name == unit; });
+  const auto* found =
+      std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& u) { return u.name == unit; });
   if (code != std::errc() || found == kUnits.end() || !(number > 0) || number * found->bytes > 9e18)
     fail(ErrorKind::kUsage, std::string(subject),
          "'{}' is no size; expected a positive number with B, KiB, MiB, GiB, TiB, KB, MB, GB or TB",

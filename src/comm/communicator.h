@@ -24,7 +24,8 @@ class Communicator {
   virtual std::vector<std::vector<std::byte>> all_to_all_v(
       std::vector<std::vector<std::byte>> send) = 0;
   // At root: every rank's bytes, by rank; elsewhere empty.
-  virtual std::vector<std::vector<std::byte>> gather_v(int root, std::span<const std::byte> bytes) = 0;
+  virtual std::vector<std::vector<std::byte>> gather_v(int root,
+                                                       std::span<const std::byte> bytes) = 0;
   virtual void barrier() = 0;
   // Ends every rank; for errors that leave the others waiting.
   [[noreturn]] virtual void abort(int exit_code) = 0;

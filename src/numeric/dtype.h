@@ -8,8 +8,19 @@ namespace whit::numeric {
 
 // Element types as safetensors names them; each is kept as what it is, never as a look-alike.
 enum class Dtype : std::uint8_t {
-  kBool, kU8, kI8, kU16, kI16, kU32, kI32, kU64, kI64,
-  kF16, kBF16, kF32, kF64,
+  kBool,
+  kU8,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kU64,
+  kI64,
+  kF16,
+  kBF16,
+  kF32,
+  kF64,
   kF8E4M3,  // E4M3FN: no infinities, 448 is the largest
   kF8E5M2,
   kF8E8M0,  // a power of two, 2^(byte-127)

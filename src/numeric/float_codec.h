@@ -17,7 +17,9 @@ constexpr std::uint16_t f32_to_bf16(float value) {
   return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-constexpr float round_to_bf16(float value) { return bf16_to_f32(f32_to_bf16(value)); }
+constexpr float round_to_bf16(float value) {
+  return bf16_to_f32(f32_to_bf16(value));
+}
 
 // A binary float of `kExponent` and `kMantissa` bits with IEEE meaning: the top exponent is
 // infinity and NaN unless `kFinite`, where only all-ones is NaN (E4M3FN).
@@ -27,8 +29,8 @@ struct SmallFloat {
   static constexpr std::uint32_t kTopExponent = (1u << kExponent) - 1;
   static constexpr std::uint32_t kMantissaMask = (1u << kMantissa) - 1;
   static constexpr std::uint32_t kSign = 1u << (kExponent + kMantissa);
-  static constexpr std::uint32_t kNan = (kTopExponent << kMantissa) | (kFinite ? kMantissaMask
-                                                                               : (1u << (kMantissa - 1)));
+  static constexpr std::uint32_t kNan =
+      (kTopExponent << kMantissa) | (kFinite ? kMantissaMask : (1u << (kMantissa - 1)));
   static constexpr std::uint32_t kMaxFinite =
       kFinite ? ((kTopExponent << kMantissa) | (kMantissaMask - 1))
               : (((kTopExponent - 1) << kMantissa) | kMantissaMask);
@@ -43,11 +45,13 @@ struct SmallFloat {
     if (!kFinite && exponent == kTopExponent) return std::bit_cast<float>(sign | 0x7f800000u);
     if (exponent == 0) {
       // mantissa * 2^(1-bias-kMantissa), exact in fp32.
-      const float unit = std::bit_cast<float>(static_cast<std::uint32_t>(127 + 1 - kBias - kMantissa) << 23);
+      const float unit =
+          std::bit_cast<float>(static_cast<std::uint32_t>(127 + 1 - kBias - kMantissa) << 23);
       const float magnitude = static_cast<float>(mantissa) * unit;
       return sign != 0 ? -magnitude : magnitude;
     }
-    return std::bit_cast<float>(sign | ((exponent - kBias + 127) << 23) | (mantissa << (23 - kMantissa)));
+    return std::bit_cast<float>(sign | ((exponent - kBias + 127) << 23) |
+                                (mantissa << (23 - kMantissa)));
   }
 
   // `saturate`: values beyond the largest finite become it (torch's cast to E4M3FN gives NaN
@@ -65,7 +69,8 @@ struct SmallFloat {
       // Subnormal: shift the significand (with its hidden bit) so that one unit is the last place.
       const int shift = 23 - kMantissa + (1 - kBias - exponent);
       if (shift > 25) return sign;
-      const std::uint32_t significand = (magnitude & 0x7fffffu) | ((magnitude >> 23) != 0 ? 0x800000u : 0u);
+      const std::uint32_t significand =
+          (magnitude & 0x7fffffu) | ((magnitude >> 23) != 0 ? 0x800000u : 0u);
       code = shift_right_even(significand, shift);
     } else {
       const std::uint32_t rebased = magnitude - (static_cast<std::uint32_t>(127 - kBias) << 23);
@@ -88,16 +93,22 @@ using Half = SmallFloat<5, 10, false>;
 using Fp8E4M3 = SmallFloat<4, 3, true>;
 using Fp8E5M2 = SmallFloat<5, 2, false>;
 
-constexpr float f16_to_f32(std::uint16_t bits) { return Half::decode(bits); }
+constexpr float f16_to_f32(std::uint16_t bits) {
+  return Half::decode(bits);
+}
 // IEEE: overflow becomes infinity.
 constexpr std::uint16_t f32_to_f16(float value) {
   return static_cast<std::uint16_t>(Half::encode(value, false));
 }
-constexpr float e4m3_to_f32(std::uint8_t bits) { return Fp8E4M3::decode(bits); }
+constexpr float e4m3_to_f32(std::uint8_t bits) {
+  return Fp8E4M3::decode(bits);
+}
 constexpr std::uint8_t f32_to_e4m3(float value) {
   return static_cast<std::uint8_t>(Fp8E4M3::encode(value));
 }
-constexpr float e5m2_to_f32(std::uint8_t bits) { return Fp8E5M2::decode(bits); }
+constexpr float e5m2_to_f32(std::uint8_t bits) {
+  return Fp8E5M2::decode(bits);
+}
 constexpr std::uint8_t f32_to_e5m2(float value) {
   return static_cast<std::uint8_t>(Fp8E5M2::encode(value));
 }

@@ -9,8 +9,8 @@ namespace whit::scheme {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> kStrategyNames{"tensor", "channel",      "group",    "block",
-                                                         "token",  "tensor_group", "attn_head"};
+constexpr std::array<std::string_view, 7> kStrategyNames{
+    "tensor", "channel", "group", "block", "token", "tensor_group", "attn_head"};
 
 tensor::Tensor decode_one(const GroupedInt& w) {
   tensor::Tensor out({w.rows(), w.cols()}, tensor::Dtype::kF32);

@@ -13,7 +13,15 @@
 namespace whit::scheme {
 
 enum class NumberType : std::uint8_t { kInt, kFloat };
-enum class Strategy : std::uint8_t { kTensor, kChannel, kGroup, kBlock, kToken, kTensorGroup, kAttnHead };
+enum class Strategy : std::uint8_t {
+  kTensor,
+  kChannel,
+  kGroup,
+  kBlock,
+  kToken,
+  kTensorGroup,
+  kAttnHead
+};
 
 std::string_view name_of(Strategy strategy);  // "tensor_group"
 std::optional<Strategy> strategy_from_name(std::string_view name);
@@ -40,18 +48,23 @@ struct Scheme {
 };
 
 // Integer range of signed codes: [-2^(bits-1), 2^(bits-1)-1].
-constexpr int code_min(int bits) { return -(1 << (bits - 1)); }
-constexpr int code_max(int bits) { return (1 << (bits - 1)) - 1; }
+constexpr int code_min(int bits) {
+  return -(1 << (bits - 1));
+}
+constexpr int code_max(int bits) {
+  return (1 << (bits - 1)) - 1;
+}
 
-// Logical values, free of any packing. W[n,k] = (codes[n,k] - zeros[n,g]) * scales[n,g], g = k/group_size.
+// Logical values, free of any packing. W[n,k] = (codes[n,k] - zeros[n,g]) * scales[n,g], g =
+// k/group_size.
 struct GroupedInt {
   int bits = 4;
-  std::int64_t group_size = 0;                              // == cols for channel scales
-  bool channel = false;                                     // written as strategy channel
-  tensor::Dtype scale_dtype = tensor::Dtype::kBF16;         // scales are exact in this type
-  tensor::Tensor codes;                                     // I8 [rows, cols], signed
-  tensor::Tensor scales;                                    // F32 [rows, groups]
-  tensor::Tensor zeros;                                     // I8 [rows, groups]; empty if symmetric
+  std::int64_t group_size = 0;                       // == cols for channel scales
+  bool channel = false;                              // written as strategy channel
+  tensor::Dtype scale_dtype = tensor::Dtype::kBF16;  // scales are exact in this type
+  tensor::Tensor codes;                              // I8 [rows, cols], signed
+  tensor::Tensor scales;                             // F32 [rows, groups]
+  tensor::Tensor zeros;                              // I8 [rows, groups]; empty if symmetric
 
   std::int64_t rows() const { return codes.shape()[0]; }
   std::int64_t cols() const { return codes.shape()[1]; }

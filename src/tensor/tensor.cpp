@@ -21,13 +21,16 @@ std::int64_t element_count(const Shape& shape) {
   return count;
 }
 
-std::string to_string(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+std::string to_string(const Shape& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
 
 std::uint64_t byte_size(const Shape& shape, Dtype dtype, const std::string& subject) {
   std::optional<std::int64_t> bits = numeric::bits_of(dtype);
   bool empty = false;
   for (const std::int64_t extent : shape) {
-    if (extent < 0) base::fail(ErrorKind::kInput, subject, "negative extent in {}", to_string(shape));
+    if (extent < 0)
+      base::fail(ErrorKind::kInput, subject, "negative extent in {}", to_string(shape));
     if (extent == 0) empty = true;
     if (bits && extent != 0) bits = base::checked_mul(*bits, extent);
   }
@@ -53,7 +56,11 @@ Tensor::Tensor(Shape shape, Dtype dtype) : shape_(std::move(shape)), dtype_(dtyp
 }
 
 Tensor::Tensor(Shape shape, Dtype dtype, std::byte* data, Device device, Release owner)
-    : shape_(std::move(shape)), dtype_(dtype), device_(device), data_(data), owner_(std::move(owner)) {}
+    : shape_(std::move(shape)),
+      dtype_(dtype),
+      device_(device),
+      data_(data),
+      owner_(std::move(owner)) {}
 
 Tensor::Tensor(Tensor&& other) noexcept
     : shape_(std::move(other.shape_)),
@@ -76,7 +83,9 @@ MatrixView Tensor::matrix() {
   return {data_, view.dtype, view.rows, view.cols, view.stride, device_};
 }
 
-ConstMatrixView Tensor::matrix() const { return as_matrix(view()); }
+ConstMatrixView Tensor::matrix() const {
+  return as_matrix(view());
+}
 
 Tensor make_f32(Shape shape, std::span<const float> values) {
   Tensor result(std::move(shape), Dtype::kF32);
@@ -103,25 +112,57 @@ std::vector<float> to_f32_vector(const TensorView& view) {
   std::vector<float> out(static_cast<std::size_t>(view.elements()));
   const auto same = [](auto v) { return v; };
   switch (view.dtype) {
-    case Dtype::kF32: decode_all<float>(view, out, same); return out;
-    case Dtype::kF64: decode_all<double>(view, out, same); return out;
-    case Dtype::kBF16: decode_all<std::uint16_t>(view, out, numeric::bf16_to_f32); return out;
-    case Dtype::kF16: decode_all<std::uint16_t>(view, out, numeric::f16_to_f32); return out;
-    case Dtype::kF8E4M3: decode_all<std::uint8_t>(view, out, numeric::e4m3_to_f32); return out;
-    case Dtype::kF8E5M2: decode_all<std::uint8_t>(view, out, numeric::e5m2_to_f32); return out;
-    case Dtype::kF8E8M0: decode_all<std::uint8_t>(view, out, numeric::e8m0_to_f32); return out;
+    case Dtype::kF32:
+      decode_all<float>(view, out, same);
+      return out;
+    case Dtype::kF64:
+      decode_all<double>(view, out, same);
+      return out;
+    case Dtype::kBF16:
+      decode_all<std::uint16_t>(view, out, numeric::bf16_to_f32);
+      return out;
+    case Dtype::kF16:
+      decode_all<std::uint16_t>(view, out, numeric::f16_to_f32);
+      return out;
+    case Dtype::kF8E4M3:
+      decode_all<std::uint8_t>(view, out, numeric::e4m3_to_f32);
+      return out;
+    case Dtype::kF8E5M2:
+      decode_all<std::uint8_t>(view, out, numeric::e5m2_to_f32);
+      return out;
+    case Dtype::kF8E8M0:
+      decode_all<std::uint8_t>(view, out, numeric::e8m0_to_f32);
+      return out;
     case Dtype::kBool:
-    case Dtype::kU8: decode_all<std::uint8_t>(view, out, same); return out;
-    case Dtype::kI8: decode_all<std::int8_t>(view, out, same); return out;
-    case Dtype::kU16: decode_all<std::uint16_t>(view, out, same); return out;
-    case Dtype::kI16: decode_all<std::int16_t>(view, out, same); return out;
-    case Dtype::kU32: decode_all<std::uint32_t>(view, out, same); return out;
-    case Dtype::kI32: decode_all<std::int32_t>(view, out, same); return out;
-    case Dtype::kU64: decode_all<std::uint64_t>(view, out, same); return out;
-    case Dtype::kI64: decode_all<std::int64_t>(view, out, same); return out;
-    case Dtype::kF4E2M1: break;
+    case Dtype::kU8:
+      decode_all<std::uint8_t>(view, out, same);
+      return out;
+    case Dtype::kI8:
+      decode_all<std::int8_t>(view, out, same);
+      return out;
+    case Dtype::kU16:
+      decode_all<std::uint16_t>(view, out, same);
+      return out;
+    case Dtype::kI16:
+      decode_all<std::int16_t>(view, out, same);
+      return out;
+    case Dtype::kU32:
+      decode_all<std::uint32_t>(view, out, same);
+      return out;
+    case Dtype::kI32:
+      decode_all<std::int32_t>(view, out, same);
+      return out;
+    case Dtype::kU64:
+      decode_all<std::uint64_t>(view, out, same);
+      return out;
+    case Dtype::kI64:
+      decode_all<std::int64_t>(view, out, same);
+      return out;
+    case Dtype::kF4E2M1:
+      break;
   }
-  base::fail(ErrorKind::kUnsupported, "tensor", "decoding {} to fp32", numeric::name_of(view.dtype));
+  base::fail(ErrorKind::kUnsupported, "tensor", "decoding {} to fp32",
+             numeric::name_of(view.dtype));
 }
 
 }  // namespace whit::tensor

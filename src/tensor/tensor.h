@@ -43,7 +43,8 @@ struct TensorView {
   std::span<const std::byte> raw() const { return {data, static_cast<std::size_t>(bytes())}; }
 };
 
-// A 2-D view, rows of `stride` elements. Two words for one idea: what is only read, what is written.
+// A 2-D view, rows of `stride` elements. Two words for one idea: what is only read, what is
+// written.
 template <typename Byte>
 struct BasicMatrixView {
   Byte* data = nullptr;
@@ -68,9 +69,7 @@ struct BasicMatrixView {
     return sub(row0, n_rows, 0, cols);
   }
 
-  operator BasicMatrixView<const std::byte>() const
-    requires(!std::is_const_v<Byte>)
-  {
+  operator BasicMatrixView<const std::byte>() const requires(!std::is_const_v<Byte>) {
     return {data, dtype, rows, cols, stride, device};
   }
 };
