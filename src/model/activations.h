@@ -31,7 +31,18 @@ inline constexpr std::int64_t kTileTokens = 2048;
 std::vector<Tile> tiles_of(const Sequences& sequences, std::int64_t min_tokens = kTileTokens);
 
 // Values per token that outlive one tile.
-enum class Slot : std::uint8_t { kHidden, kAttnIn, kQuery, kKey, kValue, kLatent, kMlpIn, kMid, kMoeOut, kAux };
+enum class Slot : std::uint8_t {
+  kHidden,
+  kAttnIn,
+  kQuery,
+  kKey,
+  kValue,
+  kLatent,
+  kMlpIn,
+  kMid,
+  kMoeOut,
+  kAux
+};
 
 // Rows of a slot, on the device, for as long as the lease lives. A written lease is stored when it
 // is destroyed.
@@ -50,12 +61,13 @@ class ActivationStore {
   virtual void create(Slot slot, std::int64_t rows, std::int64_t width) = 0;  // zero-filled
   virtual void drop(Slot slot) = 0;
   virtual bool has(Slot slot) const = 0;
-  virtual std::unique_ptr<Lease> lease(Slot slot, std::int64_t row0, std::int64_t rows, Access access) = 0;
+  virtual std::unique_ptr<Lease> lease(Slot slot, std::int64_t row0, std::int64_t rows,
+                                       Access access) = 0;
   // out[i] = slot[rows[i]].
   virtual void gather(Slot slot, std::span<const std::int32_t> rows, tensor::MatrixView out) = 0;
   // slot[rows[i]] += weights[i] * x[i]; rows distinct and ascending.
-  virtual void scatter_add(Slot slot, std::span<const std::int32_t> rows, std::span<const float> weights,
-                           tensor::ConstMatrixView x) = 0;
+  virtual void scatter_add(Slot slot, std::span<const std::int32_t> rows,
+                           std::span<const float> weights, tensor::ConstMatrixView x) = 0;
 };
 
 std::unique_ptr<ActivationStore> make_memory_store(compute::Backend& backend);

@@ -15,10 +15,23 @@
 namespace whit::model {
 
 enum class Role : std::uint8_t {
-  kEmbedding, kHead, kNorm, kRouter, kRouterBias, kMtpProj,
-  kAttnQ, kAttnK, kAttnV, kAttnO,
-  kAttnQA, kAttnQB, kAttnKvA, kAttnKvB,
-  kMlpGate, kMlpUp, kMlpDown,
+  kEmbedding,
+  kHead,
+  kNorm,
+  kRouter,
+  kRouterBias,
+  kMtpProj,
+  kAttnQ,
+  kAttnK,
+  kAttnV,
+  kAttnO,
+  kAttnQA,
+  kAttnQB,
+  kAttnKvA,
+  kAttnKvB,
+  kMlpGate,
+  kMlpUp,
+  kMlpDown,
 };
 
 std::string_view name_of(Role role);  // "attn_q"
@@ -30,8 +43,8 @@ struct LinearSpec {
   std::int64_t out_features = 0;
   std::int64_t in_features = 0;
   bool bias = false;
-  stats::TapId reads;        // the hidden state that it reads; linears that share it share its Gram
-  bool quantizable = true;   // false: embedding, head, router, eh_proj
+  stats::TapId reads;       // the hidden state that it reads; linears that share it share its Gram
+  bool quantizable = true;  // false: embedding, head, router, eh_proj
 
   std::string weight() const { return module + ".weight"; }
 };
@@ -50,12 +63,12 @@ struct NormSpec {
 
 // Rotary embedding, fully resolved: inv_freq holds every scaling that does not depend on length.
 struct RopeSpec {
-  std::int64_t dim = 0;              // rotated columns of a head (2R)
-  bool interleaved = false;          // pairs (2i, 2i+1), else (i, i+R)
-  std::vector<double> inv_freq;      // R entries
-  double attention_factor = 1.0;     // multiplies cos and sin
+  std::int64_t dim = 0;           // rotated columns of a head (2R)
+  bool interleaved = false;       // pairs (2i, 2i+1), else (i, i+R)
+  std::vector<double> inv_freq;   // R entries
+  double attention_factor = 1.0;  // multiplies cos and sin
   double theta = 10000.0;
-  double dynamic_factor = 0;         // > 0: dynamic NTK beyond max_position
+  double dynamic_factor = 0;  // > 0: dynamic NTK beyond max_position
   std::int64_t max_position = 0;
 };
 
@@ -68,7 +81,7 @@ struct GqaSpec {
 };
 
 struct MlaSpec {
-  std::optional<LinearSpec> q_a;      // absent: q_b reads the attention input itself (q_proj)
+  std::optional<LinearSpec> q_a;  // absent: q_b reads the attention input itself (q_proj)
   std::optional<NormSpec> q_a_norm;
   LinearSpec q_b;
   LinearSpec kv_a;
@@ -86,7 +99,7 @@ struct MlpSpec {
 
 struct RouterSpec {
   LinearSpec weight;
-  std::optional<VectorSpec> bias;     // e_score_correction_bias
+  std::optional<VectorSpec> bias;  // e_score_correction_bias
   std::int64_t top_k = 1, groups = 1, groups_kept = 1;
   bool renormalize = true;
   float scaling = 1;
@@ -102,14 +115,14 @@ struct MoeSpec {
 struct MtpSpec {
   NormSpec enorm, hnorm;
   LinearSpec eh_proj;
-  NormSpec head_norm;                 // shared_head.norm
-  std::optional<LinearSpec> head;     // shared_head.head where stored
+  NormSpec head_norm;              // shared_head.norm
+  std::optional<LinearSpec> head;  // shared_head.head where stored
   std::optional<LinearSpec> embedding;
 };
 
 struct LayerSpec {
   int index = 0;
-  std::string prefix;                 // "model.layers.3."
+  std::string prefix;  // "model.layers.3."
   NormSpec input_norm, post_attention_norm;
   std::variant<GqaSpec, MlaSpec> attention;
   std::variant<MlpSpec, MoeSpec> mlp;
@@ -117,15 +130,17 @@ struct LayerSpec {
 };
 
 struct ModelSpec {
-  std::string architecture;           // model_type of config.json
+  std::string architecture;  // model_type of config.json
   std::int64_t vocabulary = 0, hidden = 0, max_position = 0;
-  LinearSpec embedding;               // [vocabulary, hidden]
+  LinearSpec embedding;  // [vocabulary, hidden]
   NormSpec final_norm;
-  LinearSpec head;                    // its module equals the embedding's where they are tied
+  LinearSpec head;          // its module equals the embedding's where they are tied
+  std::string head_module;  // the name of the head in the files, e.g. "lm_head"
   bool tied = false;
   std::vector<LayerSpec> layers;      // the decoder
   std::vector<LayerSpec> mtp_layers;  // calibrated as further layers
-  std::vector<std::string> ignored_buffers;  // suffixes of tensors to drop by name, e.g. rotary inv_freq
+  std::vector<std::string>
+      ignored_buffers;  // suffixes of tensors to drop by name, e.g. rotary inv_freq
 };
 
 // One tensor that the checkpoint must (or may) hold.

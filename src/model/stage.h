@@ -17,9 +17,9 @@ namespace whit::model {
 // the statistics, quantizes the linears, and visits them again to apply.
 struct Stage {
   stats::TapId site;
-  std::int64_t width = 0;                   // columns of the hidden state
-  std::vector<const LinearSpec*> linears;   // evaluated by the runner, in this order
-  std::vector<std::int64_t> piece_rows;     // rows of each piece
+  std::int64_t width = 0;                  // columns of the hidden state
+  std::vector<const LinearSpec*> linears;  // evaluated by the runner, in this order
+  std::vector<std::int64_t> piece_rows;    // rows of each piece
   // Router weights of each row (all pieces, in order); empty: none.
   std::vector<float> row_weights;
   // Rows from here on exist for statistics only (topped-up experts). -1: none.

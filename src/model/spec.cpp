@@ -1,0 +1,169 @@
+#include "model/spec.h"
+
+namespace whit::model {
+
+std::string_view name_of(Role role) {
+  switch (role) {
+    case Role::kEmbedding:
+      return "embedding";
+    case Role::kHead:
+      return "head";
+    case Role::kNorm:
+      return "norm";
+    case Role::kRouter:
+      return "router";
+    case Role::kRouterBias:
+      return "router_bias";
+    case Role::kMtpProj:
+      return "mtp_proj";
+    case Role::kAttnQ:
+      return "attn_q";
+    case Role::kAttnK:
+      return "attn_k";
+    case Role::kAttnV:
+      return "attn_v";
+    case Role::kAttnO:
+      return "attn_o";
+    case Role::kAttnQA:
+      return "attn_q_a";
+    case Role::kAttnQB:
+      return "attn_q_b";
+    case Role::kAttnKvA:
+      return "attn_kv_a";
+    case Role::kAttnKvB:
+      return "attn_kv_b";
+    case Role::kMlpGate:
+      return "mlp_gate";
+    case Role::kMlpUp:
+      return "mlp_up";
+    case Role::kMlpDown:
+      return "mlp_down";
+  }
+  return "unknown";
+}
+
+namespace {
+
+class Collector {
+ public:
+  explicit Collector(std::vector<TensorSpec>& out) : out_(&out) {}
+
+  void linear(const LinearSpec& spec, bool optional = false) {
+    const int expert = spec.reads.expert;
+    out_->push_back({spec.weight(),
+                     spec.role,
+                     layer_,
+                     expert,
+                     {spec.out_features, spec.in_features},
+                     spec.quantizable,
+                     optional});
+    if (spec.bias)
+      out_->push_back(
+          {spec.module + ".bias", spec.role, layer_, expert, {spec.out_features}, false, optional});
+  }
+
+  void vector(const VectorSpec& spec) {
+    out_->push_back({spec.name, spec.role, layer_, -1, {spec.size}, false, false});
+  }
+
+  void layer(const LayerSpec& spec) {
+    layer_ = spec.index;
+    if (spec.mtp) entry(*spec.mtp);
+    vector(spec.input_norm.weight);
+    std::visit([this](const auto& attention) { this->attention(attention); }, spec.attention);
+    vector(spec.post_attention_norm.weight);
+    std::visit([this](const auto& mlp) { this->mlp(mlp); }, spec.mlp);
+    if (spec.mtp) exit(*spec.mtp);
+    layer_ = -1;
+  }
+
+ private:
+  void entry(const MtpSpec& spec) {
+    if (spec.embedding) linear(*spec.embedding, true);
+    vector(spec.enorm.weight);
+    vector(spec.hnorm.weight);
+    linear(spec.eh_proj);
+  }
+
+  void exit(const MtpSpec& spec) {
+    vector(spec.head_norm.weight);
+    if (spec.head) linear(*spec.head, true);
+  }
+
+  void attention(const GqaSpec& spec) {
+    for (const LinearSpec* one : {&spec.q, &spec.k, &spec.v, &spec.o}) linear(*one);
+  }
+
+  void attention(const MlaSpec& spec) {
+    if (spec.q_a) linear(*spec.q_a);
+    if (spec.q_a_norm) vector(spec.q_a_norm->weight);
+    linear(spec.q_b);
+    linear(spec.kv_a);
+    vector(spec.kv_a_norm.weight);
+    linear(spec.kv_b);
+    linear(spec.o);
+  }
+
+  void mlp(const MlpSpec& spec) {
+    for (const LinearSpec* one : {&spec.gate, &spec.up, &spec.down}) linear(*one);
+  }
+
+  void mlp(const MoeSpec& spec) {
+    linear(spec.router.weight);
+    if (spec.router.bias) vector(*spec.router.bias);
+    if (spec.shared) mlp(*spec.shared);
+    for (const MlpSpec& expert : spec.experts) mlp(expert);
+  }
+
+  std::vector<TensorSpec>* out_;
+  int layer_ = -1;
+};
+
+void add(std::vector<const LinearSpec*>& out, const MlpSpec& mlp) {
+  out.insert(out.end(), {&mlp.gate, &mlp.up, &mlp.down});
+}
+
+void add_attention(std::vector<const LinearSpec*>& out, const LayerSpec& layer) {
+  if (const auto* gqa = std::get_if<GqaSpec>(&layer.attention)) {
+    out.insert(out.end(), {&gqa->q, &gqa->k, &gqa->v, &gqa->o});
+    return;
+  }
+  const auto& mla = std::get<MlaSpec>(layer.attention);
+  if (mla.q_a)
+    out.insert(out.end(), {&*mla.q_a, &mla.kv_a, &mla.q_b});
+  else
+    out.insert(out.end(), {&mla.q_b, &mla.kv_a});
+  out.insert(out.end(), {&mla.kv_b, &mla.o});
+}
+
+}  // namespace
+
+std::vector<TensorSpec> inventory(const ModelSpec& spec) {
+  std::vector<TensorSpec> tensors;
+  Collector collect(tensors);
+  collect.linear(spec.embedding);
+  for (const LayerSpec& layer : spec.layers) collect.layer(layer);
+  for (const LayerSpec& layer : spec.mtp_layers) collect.layer(layer);
+  collect.vector(spec.final_norm.weight);
+  LinearSpec head = spec.head;
+  head.module = spec.head_module;
+  collect.linear(head, spec.tied);
+  return tensors;
+}
+
+std::vector<const LinearSpec*> linears_of(const LayerSpec& layer) {
+  std::vector<const LinearSpec*> linears;
+  if (layer.mtp) linears.push_back(&layer.mtp->eh_proj);
+  add_attention(linears, layer);
+  if (const auto* dense = std::get_if<MlpSpec>(&layer.mlp)) {
+    add(linears, *dense);
+    return linears;
+  }
+  const auto& moe = std::get<MoeSpec>(layer.mlp);
+  linears.push_back(&moe.router.weight);
+  if (moe.shared) add(linears, *moe.shared);
+  for (const MlpSpec& expert : moe.experts) add(linears, expert);
+  return linears;
+}
+
+}  // namespace whit::model
