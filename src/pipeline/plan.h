@@ -22,7 +22,7 @@ enum class Origin : std::uint8_t {
 struct OutputTensor {
   checkpoint::SafetensorsWriter::Entry entry;
   Origin origin = Origin::kCopied;
-  std::string module;  // of packed and dequantized weights
+  const model::LinearSpec* linear = nullptr;  // of packed and dequantized weights
 };
 
 // One file of the output.

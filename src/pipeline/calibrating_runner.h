@@ -1,0 +1,70 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/cancel.h"
+#include "base/event.h"
+#include "model/stage.h"
+#include "model/weights.h"
+#include "pipeline/plan.h"
+#include "pipeline/run.h"
+#include "pipeline/step_writer.h"
+
+namespace whit::pipeline {
+
+// Observes the hidden state of a stage, freezes its Gram, quantizes the linears that read it, and
+// applies them as the server will. Each linear is evaluated once, after it is quantized.
+class CalibratingRunner final : public model::StageRunner {
+ public:
+  struct Services {
+    const Plan& plan;
+    compute::Backend& backend;
+    model::WeightSource& source;  // what the model's author published
+    model::WeightSource& output;  // what stays unquantized, as it will be written
+    StepWriter& writer;
+    base::EventSink& events;
+    const base::CancelToken& cancel;
+  };
+  explicit CalibratingRunner(const Services& services) : s_(services) {}
+
+  void run(std::span<model::Stage> stages) override;
+  std::int64_t expert_block(const model::LayerSpec& layer) override;
+  std::vector<std::int32_t> extra_rows(const model::LayerSpec& layer, int expert,
+                                       std::span<const std::int32_t> routed,
+                                       std::span<const float> scores) override;
+  bool wants_scores() const override { return true; }
+
+  // What became of this layer's weights so far.
+  std::vector<WeightRecord> take_records() { return std::move(records_); }
+  std::vector<std::string> take_warnings() { return std::move(warnings_); }
+
+ private:
+  struct Applied {
+    model::WeightHandle weight;
+    model::WeightHandle bias;
+  };
+  // The pieces of one stage: computed once and kept while the plan's memory allows it, else again.
+  class Pieces;
+
+  void run_one(model::Stage& stage);
+  stats::Gram observe(const model::Stage& stage, Pieces& pieces);
+  stats::Gram expert_gram(const model::Stage& stage, const stats::Gram& own);
+  void quantize(const model::Stage& stage, Pieces& pieces, std::vector<Applied>& applied);
+  model::WeightHandle quantize_one(const model::LinearSpec& linear, const stats::Gram* gram,
+                                   const quant::Factor* factor, std::int64_t extra_tokens);
+  void apply(model::Stage& stage, Pieces& pieces, const std::vector<Applied>& applied);
+  void record(WeightRecord record);
+  void warn(std::string text);
+
+  Services s_;
+  // Gram of the layer's MLP input over all tokens, toward which cold experts are shrunk.
+  std::unique_ptr<stats::Gram> layer_gram_;
+  std::vector<WeightRecord> records_;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace whit::pipeline

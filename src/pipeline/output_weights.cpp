@@ -1,0 +1,94 @@
+#include "pipeline/output_weights.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "formats/format.h"
+#include "numeric/float_codec.h"
+
+namespace whit::pipeline {
+
+namespace {
+
+void round_to(tensor::Tensor& values, tensor::Dtype dtype) {
+  float* data = values.as<float>();
+  for (std::int64_t i = 0; i < values.elements(); ++i)
+    data[i] = dtype == tensor::Dtype::kBF16 ? numeric::round_to_bf16(data[i])
+                                            : numeric::f16_to_f32(numeric::f32_to_f16(data[i]));
+}
+
+// Passes everything on to another source; the two classes below change `linear` alone.
+class ForwardingWeights : public model::WeightSource {
+ public:
+  explicit ForwardingWeights(model::WeightSource& inner) : inner_(inner) {}
+  model::WeightHandle linear(const model::LinearSpec& spec) override { return inner_.linear(spec); }
+  model::WeightHandle bias(const model::LinearSpec& spec) override { return inner_.bias(spec); }
+  model::WeightHandle vector(const model::VectorSpec& spec) override { return inner_.vector(spec); }
+  model::WeightHandle table(const model::LinearSpec& spec) override { return inner_.table(spec); }
+  void release(int layer) override { inner_.release(layer); }
+
+ protected:
+  model::WeightSource& inner_;
+};
+
+class OutputWeights final : public ForwardingWeights {
+ public:
+  OutputWeights(const Plan& plan, model::WeightSource& inner, compute::Backend& backend)
+      : ForwardingWeights(inner), plan_(plan), backend_(backend) {}
+
+  model::WeightHandle linear(const model::LinearSpec& spec) override {
+    auto weight = inner_.linear(spec);
+    const auto dtype = plan_.bound.recipe.dtype;
+    if (dtype == tensor::Dtype::kF32 || !dequantized(spec)) return weight;
+    tensor::Tensor host = backend_.memory().download(weight->view());
+    round_to(host, dtype);
+    return std::make_shared<const tensor::Tensor>(backend_.memory().upload(host.view()));
+  }
+
+ private:
+  bool dequantized(const model::LinearSpec& spec) const {
+    return std::binary_search(plan_.dequantized.begin(), plan_.dequantized.end(), spec.weight());
+  }
+
+  const Plan& plan_;
+  compute::Backend& backend_;
+};
+
+class ResumedWeights final : public ForwardingWeights {
+ public:
+  ResumedWeights(const Plan& plan, model::WeightSource& inner, const checkpoint::Checkpoint& shards,
+                 compute::Backend& backend)
+      : ForwardingWeights(inner), plan_(plan), reader_(shards), backend_(backend) {}
+
+  model::WeightHandle linear(const model::LinearSpec& spec) override {
+    if (!plan_.bound.quantizes(spec)) return inner_.linear(spec);
+    const auto weight = reader_.read(spec.module);
+    base::check(weight.has_value() && std::holds_alternative<scheme::GroupedInt>(*weight),
+                "a finished step holds its quantized weights");
+    tensor::Tensor out = backend_.memory().allocate({spec.out_features, spec.in_features}, tensor::Dtype::kF32);
+    backend_.codec().decode_grouped(std::get<scheme::GroupedInt>(*weight), out.matrix());
+    return std::make_shared<const tensor::Tensor>(std::move(out));
+  }
+
+ private:
+  const Plan& plan_;
+  formats::PackedReader reader_;
+  compute::Backend& backend_;
+};
+
+}  // namespace
+
+std::unique_ptr<model::WeightSource> make_output_weights(const Plan& plan, model::WeightSource& source,
+                                                         compute::Backend& backend) {
+  return std::make_unique<OutputWeights>(plan, source, backend);
+}
+
+std::unique_ptr<model::WeightSource> make_resumed_weights(const Plan& plan,
+                                                          model::WeightSource& output_weights,
+                                                          const checkpoint::Checkpoint& shards,
+                                                          compute::Backend& backend) {
+  return std::make_unique<ResumedWeights>(plan, output_weights, shards, backend);
+}
+
+}  // namespace whit::pipeline

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <memory>
+
+#include "checkpoint/checkpoint.h"
+#include "model/weights.h"
+#include "pipeline/plan.h"
+
+namespace whit::pipeline {
+
+// The weights that the finished checkpoint will hold, as far as they are not quantized: the
+// source's, with those that are written in a narrower dtype rounded to it. What the next layer sees
+// is then what a server computes.
+std::unique_ptr<model::WeightSource> make_output_weights(const Plan& plan, model::WeightSource& source,
+                                                         compute::Backend& backend);
+
+// The same, with quantized modules decoded from the shards of finished steps in `folder`.
+std::unique_ptr<model::WeightSource> make_resumed_weights(const Plan& plan,
+                                                          model::WeightSource& output_weights,
+                                                          const checkpoint::Checkpoint& shards,
+                                                          compute::Backend& backend);
+
+}  // namespace whit::pipeline

@@ -1,0 +1,188 @@
+#include "pipeline/recipe.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "formats/format.h"
+
+namespace whit::pipeline {
+
+using base::ErrorKind;
+using base::fail;
+
+namespace {
+
+constexpr std::array<std::int64_t, 3> kGroupSizes{128, 64, 32};
+
+std::vector<const model::LinearSpec*> all_linears(const model::ModelSpec& spec) {
+  std::vector<const model::LinearSpec*> all;
+  for (const auto* layers : {&spec.layers, &spec.mtp_layers})
+    for (const auto& layer : *layers) {
+      const auto linears = model::linears_of(layer);
+      all.insert(all.end(), linears.begin(), linears.end());
+    }
+  return all;
+}
+
+bool belongs_to_mtp(const model::ModelSpec& spec, const model::LinearSpec& linear) {
+  return std::any_of(spec.mtp_layers.begin(), spec.mtp_layers.end(),
+                     [&](const auto& layer) { return linear.module.starts_with(layer.prefix); });
+}
+
+std::vector<const model::LinearSpec*> select(const Recipe& recipe, const model::ModelSpec& spec) {
+  const formats::NameMatcher targets(recipe.targets);
+  const formats::NameMatcher ignore(recipe.ignore);
+  std::vector<const model::LinearSpec*> selected;
+  for (const auto* linear : all_linears(spec)) {
+    if (!linear->quantizable) continue;
+    if (recipe.mtp == MtpMode::kKeep && belongs_to_mtp(spec, *linear)) continue;
+    if (recipe.only_experts && linear->reads.expert < 0) continue;
+    if (!recipe.targets.empty() && !targets.matches(linear->module)) continue;
+    if (ignore.matches(linear->module)) continue;
+    selected.push_back(linear);
+  }
+  if (selected.empty())
+    throw base::Error(ErrorKind::kUsage, recipe.only_experts ? "--quantize-only-experts" : "--targets",
+                      "no linear of the model is left to quantize")
+        .suggest("'whit inspect MODEL' lists the names that patterns are matched against");
+  return selected;
+}
+
+// The group size that fits every width, or the one asked for.
+std::int64_t choose_group_size(const Recipe& recipe, const std::vector<const model::LinearSpec*>& linears,
+                               std::vector<std::string>& notes) {
+  const auto misfit = [&](std::int64_t size) {
+    return std::find_if(linears.begin(), linears.end(),
+                        [&](const auto* linear) { return linear->in_features % size != 0; });
+  };
+  const auto refuse = [&](const model::LinearSpec& linear, const std::string& what) {
+    throw base::Error(ErrorKind::kUsage, "--group-size",
+                      fmt::format("{} does not divide the input width {} of {}", what,
+                                  linear.in_features, linear.module))
+        .suggest("choose a divisor, '--group-size channel', or leave such weights out with --ignore");
+  };
+  if (recipe.group_size) {
+    const auto bad = misfit(*recipe.group_size);
+    if (bad != linears.end()) refuse(**bad, fmt::format("{}", *recipe.group_size));
+    return *recipe.group_size;
+  }
+  for (const std::int64_t size : kGroupSizes) {
+    if (misfit(size) != linears.end()) continue;
+    notes.push_back(fmt::format("group size {}: the largest of 128, 64, 32 that divides every width", size));
+    return size;
+  }
+  refuse(**misfit(kGroupSizes.back()), "none of 128, 64, 32");
+  return 0;
+}
+
+std::string escape_regex(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (std::string_view(".+*?()[]{}|^$\\").find(c) != std::string_view::npos) out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+// Patterns that loaders of this field know, then exact names for whatever they miss.
+std::vector<std::string> ignore_list(const Recipe& recipe, const model::ModelSpec& spec,
+                                     const BoundRecipe& bound) {
+  std::vector<std::string> list{"lm_head"};
+  const auto linears = all_linears(spec);
+  const auto has_role = [&](model::Role role) {
+    return std::any_of(linears.begin(), linears.end(), [&](const auto* l) { return l->role == role; });
+  };
+  if (has_role(model::Role::kRouter)) list.push_back("re:.*mlp\\.gate$");
+  if (has_role(model::Role::kMtpProj)) list.push_back("re:.*eh_proj$");
+  if (recipe.only_experts) {
+    list.push_back("re:.*self_attn.*");
+    list.push_back("re:.*shared_experts.*");
+    list.push_back("re:.*mlp\\.(gate|up|gate_up|down)_proj.*");
+  }
+  if (recipe.mtp == MtpMode::kKeep)
+    for (const auto& layer : spec.mtp_layers) list.push_back("re:" + escape_regex(layer.prefix) + ".*");
+  list.insert(list.end(), recipe.ignore.begin(), recipe.ignore.end());
+
+  const formats::NameMatcher matcher(list);
+  for (const auto* linear : linears) {
+    const bool quantized = bound.quantizes(*linear);
+    if (quantized)
+      base::check(!matcher.matches(linear->module), "a quantized module is not in the ignore list");
+    else if (linear->role != model::Role::kEmbedding && !matcher.matches(linear->module))
+      list.push_back(linear->module);
+  }
+  return list;
+}
+
+}  // namespace
+
+std::string_view name_of(Method method) { return method == Method::kGptq ? "gptq" : "rtn"; }
+
+void validate(const Recipe& recipe) {
+  if (recipe.bits < 2 || recipe.bits > 8)
+    fail(ErrorKind::kUsage, "--bits", "{}; expected 2 to 8", recipe.bits);
+  if (recipe.channel && recipe.group_size)
+    fail(ErrorKind::kUsage, "--group-size", "both 'channel' and a number; expected one of them");
+  if (recipe.group_size && *recipe.group_size <= 0)
+    fail(ErrorKind::kUsage, "--group-size", "{}; expected a positive number or 'channel'",
+         *recipe.group_size);
+  if (!(recipe.rel_damp >= 0) || recipe.rel_damp > 1e6)
+    fail(ErrorKind::kUsage, "--rel-damp", "{}; expected a number from 0", recipe.rel_damp);
+  if (recipe.block_size <= 0)
+    fail(ErrorKind::kUsage, "--block-size", "{}; expected a positive number", recipe.block_size);
+  if (recipe.min_expert_tokens < 0)
+    fail(ErrorKind::kUsage, "--min-expert-tokens", "{}; expected 0 or more", recipe.min_expert_tokens);
+  if (recipe.samples.samples <= 0)
+    fail(ErrorKind::kUsage, "--num-calibration-samples", "{}; expected a positive number",
+         recipe.samples.samples);
+  if (recipe.samples.max_length < 2)
+    fail(ErrorKind::kUsage, "--max-sequence-length", "{}; expected 2 or more", recipe.samples.max_length);
+  if (recipe.method == Method::kGptq && recipe.calibration.empty())
+    throw base::Error(ErrorKind::kUsage, "--calibration", "absent; expected a file of text for gptq")
+        .suggest("give --calibration FILE.jsonl, or use --method rtn, which needs no text");
+  if (recipe.dtype != tensor::Dtype::kBF16 && recipe.dtype != tensor::Dtype::kF16 &&
+      recipe.dtype != tensor::Dtype::kF32)
+    fail(ErrorKind::kUsage, "--dtype", "{}; expected bfloat16, float16 or float32",
+         numeric::name_of(recipe.dtype));
+}
+
+compute::GridArgs BoundRecipe::grid(const model::LinearSpec& linear) const {
+  compute::GridArgs args;
+  args.bits = recipe.bits;
+  args.symmetric = recipe.symmetric;
+  args.group_size = recipe.channel ? linear.in_features : weights.group_size;
+  args.search = recipe.search;
+  args.scale_dtype = scale_dtype;
+  return args;
+}
+
+BoundRecipe bind(const Recipe& recipe, const model::ModelSpec& spec, std::string_view model_dtype) {
+  validate(recipe);
+  BoundRecipe bound;
+  bound.recipe = recipe;
+  const auto selected = select(recipe, spec);
+  for (const auto* linear : selected) bound.quantized.insert(linear->module);
+
+  bound.weights.num_bits = recipe.bits;
+  bound.weights.symmetric = recipe.symmetric;
+  bound.weights.strategy = recipe.channel ? scheme::Strategy::kChannel : scheme::Strategy::kGroup;
+  if (!recipe.channel) bound.weights.group_size = choose_group_size(recipe, selected, bound.notes);
+  // Loaders read scales in the model's dtype; an fp32 model takes BF16, as the bits are counted.
+  bound.scale_dtype = model_dtype == "float16" ? tensor::Dtype::kF16 : tensor::Dtype::kBF16;
+  if (recipe.bits != 4 && recipe.bits != 8)
+    bound.notes.push_back(fmt::format(
+        "{}-bit codes are packed densely, as compressed-tensors does; many releases of vLLM load only 4 and 8",
+        recipe.bits));
+  const bool experts = std::any_of(selected.begin(), selected.end(),
+                                   [](const auto* linear) { return linear->reads.expert >= 0; });
+  if (experts && !recipe.symmetric)
+    bound.notes.push_back("asymmetric experts: vLLM's and Transformers' expert loaders take symmetric ones only");
+  bound.ignore = ignore_list(recipe, spec, bound);
+  return bound;
+}
+
+}  // namespace whit::pipeline

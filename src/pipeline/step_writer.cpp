@@ -1,0 +1,96 @@
+#include "pipeline/step_writer.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "numeric/float_codec.h"
+
+namespace whit::pipeline {
+
+namespace {
+
+// F32 values that are exact in `dtype`, in that dtype.
+tensor::Tensor narrow(const tensor::Tensor& values, tensor::Dtype dtype) {
+  if (dtype == tensor::Dtype::kF32) {
+    return tensor::make_f32(values.shape(),
+                            {values.as<float>(), static_cast<std::size_t>(values.elements())});
+  }
+  tensor::Tensor out(values.shape(), dtype);
+  const float* in = values.as<float>();
+  auto* bits = out.as<std::uint16_t>();
+  for (std::int64_t i = 0; i < values.elements(); ++i)
+    bits[i] = dtype == tensor::Dtype::kBF16 ? numeric::f32_to_bf16(in[i]) : numeric::f32_to_f16(in[i]);
+  return out;
+}
+
+std::vector<checkpoint::SafetensorsWriter::Entry> entries_of(const OutputShard& shard) {
+  std::vector<checkpoint::SafetensorsWriter::Entry> entries;
+  for (const auto& tensor : shard.tensors) entries.push_back(tensor.entry);
+  return entries;
+}
+
+}  // namespace
+
+StepWriter::StepWriter(const Plan& plan, std::size_t step, const checkpoint::Checkpoint& source,
+                       model::WeightSource& weights, compute::Backend& backend,
+                       std::filesystem::path folder)
+    : source_(source), weights_(weights), backend_(backend), folder_(std::move(folder)) {
+  for (const auto& shard : plan.shards)
+    if (shard.step == step) shards_.push_back(&shard);
+}
+
+StepWriter::~StepWriter() = default;
+
+void StepWriter::packed(const model::LinearSpec& linear, const scheme::GroupedInt& weight) {
+  for (auto& named : formats::encode_packed(linear.module, weight))
+    waiting_.insert_or_assign(std::move(named.name), std::move(named.tensor));
+  advance();
+}
+
+std::vector<ShardRecord> StepWriter::finish() {
+  advance();
+  base::check(shard_ == shards_.size(), "every tensor of a finished step was written");
+  return std::move(records_);
+}
+
+void StepWriter::advance() {
+  while (shard_ < shards_.size()) {
+    const OutputShard& shard = *shards_[shard_];
+    if (!writer_)
+      writer_ = std::make_unique<checkpoint::SafetensorsWriter>(folder_ / shard.file, entries_of(shard));
+    while (tensor_ < shard.tensors.size()) {
+      if (!write_next(shard.tensors[tensor_])) return;
+      ++tensor_;
+    }
+    const std::string hash = writer_->finish();
+    writer_.reset();
+    records_.push_back({shard.file, std::filesystem::file_size(folder_ / shard.file), hash});
+    ++shard_;
+    tensor_ = 0;
+  }
+}
+
+bool StepWriter::write_next(const OutputTensor& next) {
+  switch (next.origin) {
+    case Origin::kCopied:
+      writer_->write(next.entry.name, source_.view(next.entry.name));
+      source_.release(next.entry.name);
+      return true;
+    case Origin::kDequantized: {
+      const auto weight = weights_.linear(*next.linear);
+      const tensor::Tensor host = backend_.memory().download(weight->view());
+      writer_->write(next.entry.name, narrow(host, next.entry.dtype).view());
+      return true;
+    }
+    case Origin::kPacked: {
+      const auto found = waiting_.find(next.entry.name);
+      if (found == waiting_.end()) return false;
+      writer_->write(next.entry.name, found->second.view());
+      waiting_.erase(found);
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace whit::pipeline

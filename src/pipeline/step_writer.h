@@ -1,0 +1,47 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "compute/backend.h"
+#include "formats/format.h"
+#include "model/weights.h"
+#include "pipeline/journal.h"
+#include "pipeline/plan.h"
+
+namespace whit::pipeline {
+
+// Writes the shards of one step in the plan's order, whatever order the weights come in: packed
+// ones as the quantizer hands them over, copies and dequantized ones when their turn comes.
+class StepWriter {
+ public:
+  // `weights` gives the values of dequantized tensors, already rounded to their output dtype.
+  StepWriter(const Plan& plan, std::size_t step, const checkpoint::Checkpoint& source,
+             model::WeightSource& weights, compute::Backend& backend,
+             std::filesystem::path folder);
+  ~StepWriter();
+
+  void packed(const model::LinearSpec& linear, const scheme::GroupedInt& weight);
+  // Every shard durable; kBug where a packed tensor never came.
+  std::vector<ShardRecord> finish();
+
+ private:
+  void advance();
+  bool write_next(const OutputTensor& next);
+
+  const checkpoint::Checkpoint& source_;
+  model::WeightSource& weights_;
+  compute::Backend& backend_;
+  std::filesystem::path folder_;
+  std::vector<const OutputShard*> shards_;
+  std::size_t shard_ = 0;
+  std::size_t tensor_ = 0;
+  std::unique_ptr<checkpoint::SafetensorsWriter> writer_;
+  std::map<std::string, tensor::Tensor, std::less<>> waiting_;
+  std::vector<ShardRecord> records_;
+};
+
+}  // namespace whit::pipeline
