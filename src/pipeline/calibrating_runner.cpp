@@ -97,7 +97,7 @@ void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces, std::vector
   const stats::Gram& own = layer_input ? *layer_gram_ : gram;
   const bool expert_input = stage.site.site == Site::kExpertIn;
   std::optional<stats::Gram> shrunk;
-  if (expert_input) shrunk.emplace(expert_gram(stage, own));
+  if (expert_input) shrunk = expert_gram(stage, own);
   const stats::Gram& used = shrunk ? *shrunk : own;
 
   std::optional<quant::Factor> factor;
@@ -116,12 +116,14 @@ void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces, std::vector
   }
 }
 
-stats::Gram CalibratingRunner::expert_gram(const Stage& stage, const stats::Gram& own) {
+std::optional<stats::Gram> CalibratingRunner::expert_gram(const Stage& stage, const stats::Gram& own) {
   base::check(layer_gram_ != nullptr, "a layer's input is observed before its experts");
   const std::int64_t routed = stage.observed_only_from < 0 ? total_rows(stage) : stage.observed_only_from;
   if (routed == 0)
-    warn(fmt::format("{}: no token was routed here; its Gram is the layer's", stats::to_string(stage.site)));
-  return quant::shrink_toward(s_.backend, own, *layer_gram_, routed);
+    warn(fmt::format("{}: no token was routed here; its Gram leans on the likeliest tokens and the layer's", stats::to_string(stage.site)));
+  const std::int64_t count = quant::shrink_count(own.tokens(), own.width());
+  if (count == 0) return {};
+  return quant::shrink_gram(s_.backend, own, *layer_gram_, count);
 }
 
 model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear, const stats::Gram* gram,

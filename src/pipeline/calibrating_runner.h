@@ -52,7 +52,8 @@ class CalibratingRunner final : public model::StageRunner {
 
   void run_one(model::Stage& stage);
   stats::Gram observe(const model::Stage& stage, Pieces& pieces);
-  stats::Gram expert_gram(const model::Stage& stage, const stats::Gram& own);
+  // A Gram that leans on the layer's, where the expert has seen too little.
+  std::optional<stats::Gram> expert_gram(const model::Stage& stage, const stats::Gram& own);
   void quantize(const model::Stage& stage, Pieces& pieces, std::vector<Applied>& applied);
   model::WeightHandle quantize_one(const model::LinearSpec& linear, const stats::Gram* gram,
                                    const quant::Factor* factor, std::int64_t extra_tokens);

@@ -55,12 +55,16 @@ struct Plan {
   std::int64_t parameters = 0;         // logical elements of the model's tensors
   std::uint64_t output_bytes = 0;      // of the shards
   double bits_per_weight = 0;          // tensor bytes of the output * 8 / parameters
+  std::int64_t expert_block = 8;       // experts handed to a runner at once
   bool activations_in_file = false;
   std::uint64_t piece_cache_bytes = 0;  // hidden states that may be kept instead of recomputed
   std::uint64_t peak_memory_bytes = 0;
   std::uint64_t spill_bytes = 0;
   std::uint64_t disk_bytes = 0;        // output and spill
   double flops = 0;
+
+  // Whether decoder or MTP layer `index` routes tokens to experts.
+  bool has_experts(int index) const;
 
   Plan() = default;
   Plan(const Plan&) = delete;  // steps point into spec

@@ -1,0 +1,79 @@
+#include "pipeline/carry_over.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "formats/format.h"
+
+namespace whit::pipeline {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+// Files that describe or hold the weights of the source and would lie about the output's.
+bool stays_behind(const std::string& name) {
+  constexpr std::array<std::string_view, 9> kWeightSuffixes{
+      ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx", ".partial"};
+  constexpr std::array<std::string_view, 5> kNames{"config.json", "model.safetensors.index.json",
+                                                   "pytorch_model.bin.index.json", "quantize_config.json",
+                                                   "hf_quant_config.json"};
+  if (name.starts_with(".")) return true;
+  if (std::find(kNames.begin(), kNames.end(), name) != kNames.end()) return true;
+  return std::any_of(kWeightSuffixes.begin(), kWeightSuffixes.end(),
+                     [&](std::string_view suffix) { return name.ends_with(suffix); });
+}
+
+}  // namespace
+
+std::vector<std::string> carry_over_files(const fs::path& from, const fs::path& to) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(from)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.is_regular_file() && !stays_behind(name)) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    base::AtomicFile out(to / name);
+    out.write(base::MappedFile(from / name).bytes());
+    out.commit();
+  }
+  return names;
+}
+
+void write_index(const Plan& plan, const fs::path& folder) {
+  std::map<std::string, std::string> shard_of;
+  std::uint64_t total = 0;
+  for (const auto& shard : plan.shards)
+    for (const auto& tensor : shard.tensors) {
+      shard_of[tensor.entry.name] = shard.file;
+      total += tensor::byte_size(tensor.entry.shape, tensor.entry.dtype);
+    }
+  ordered_json index{{"metadata", {{"total_size", total}}}, {"weight_map", ordered_json::object()}};
+  for (const auto& [name, file] : shard_of) index["weight_map"][name] = file;
+  base::write_file_atomic(folder / "model.safetensors.index.json", index.dump(2) + "\n");
+}
+
+void write_config(const Plan& plan, const checkpoint::Checkpoint& source, const fs::path& folder) {
+  // Parsed anew, in an ordered type: the file keeps the order of its author.
+  ordered_json config = ordered_json::parse(base::read_text_file(source.folder() / "config.json"));
+  for (const char* key : {"quantization_config", "compression_config"}) config.erase(key);
+  formats::QuantizationConfig quantization;
+  formats::ConfigGroup group;
+  group.targets = {"Linear"};
+  group.scheme.weights = plan.bound.weights;
+  group.format = quantization.format;
+  quantization.groups.push_back(std::move(group));
+  quantization.ignore = plan.bound.ignore;
+  config["quantization_config"] = formats::to_json(quantization);
+  base::write_file_atomic(folder / "config.json", config.dump(2) + "\n");
+}
+
+}  // namespace whit::pipeline

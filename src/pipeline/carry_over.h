@@ -1,0 +1,25 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "pipeline/plan.h"
+
+namespace whit::pipeline {
+
+// Copies what stands beside the weights: tokenizer, chat template, generation config, remote code,
+// licence. Weights, indexes, configs of other quantizers and config.json stay behind.
+// Returns the names copied, sorted. Errors: kResource.
+std::vector<std::string> carry_over_files(const std::filesystem::path& from,
+                                          const std::filesystem::path& to);
+
+// model.safetensors.index.json of the plan's shards.
+void write_index(const Plan& plan, const std::filesystem::path& folder);
+
+// The source's config.json with its quantization_config replaced: the last file of a checkpoint.
+void write_config(const Plan& plan, const checkpoint::Checkpoint& source,
+                  const std::filesystem::path& folder);
+
+}  // namespace whit::pipeline

@@ -1,0 +1,104 @@
+#include "pipeline/job.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/memory.h"
+
+namespace whit::pipeline {
+
+namespace fs = std::filesystem;
+using base::ErrorKind;
+using nlohmann::ordered_json;
+
+namespace {
+
+// The source as far as its headers tell: names, dtypes, shapes, sizes and config.json. Weights are
+// not hashed, which would read the whole checkpoint once more.
+std::string fingerprint(const checkpoint::Checkpoint& source) {
+  base::Hasher hasher;
+  hasher.update(source.config().dump());
+  for (const auto& name : source.names()) {
+    const auto& info = source.info(name);
+    hasher.update(fmt::format("{} {} {} {}\n", name, numeric::name_of(info.dtype),
+                              tensor::to_string(info.shape), info.offset));
+  }
+  return hasher.hex();
+}
+
+// Files that whit itself writes into an output folder, and nothing else.
+bool is_output_file(const std::string& name) {
+  return name.ends_with(".safetensors") || name.ends_with(".partial") || name == "config.json" ||
+         name == "model.safetensors.index.json" || name == Journal::kFile;
+}
+
+bool is_empty_or_absent(const fs::path& folder) { return !fs::exists(folder) || fs::is_empty(folder); }
+
+}  // namespace
+
+ordered_json describe_job(const checkpoint::Checkpoint& source, const Plan& plan,
+                          const model::Sequences& sequences, const std::string& backend) {
+  const Recipe& recipe = plan.bound.recipe;
+  base::Hasher text;
+  text.update(std::as_bytes(std::span(sequences.ids)));
+  text.update(std::as_bytes(std::span(sequences.starts)));
+  // A backend's threads do not change its bytes; what stands before them in its name does.
+  return {{"whit", 1},
+          {"source", fingerprint(source)},
+          {"backend", backend.substr(0, backend.find(','))},
+          {"method", name_of(recipe.method)},
+          {"bits", recipe.bits},
+          {"group_size", plan.bound.weights.group_size},
+          {"channel", recipe.channel},
+          {"symmetric", recipe.symmetric},
+          {"rel_damp", recipe.rel_damp},
+          {"block_size", recipe.block_size},
+          {"activation_order", recipe.order == quant::ColumnOrder::kActivation},
+          {"mse_scales", recipe.search == compute::ScaleSearch::kMse},
+          {"min_expert_tokens", recipe.min_expert_tokens},
+          {"dtype", numeric::name_of(recipe.dtype)},
+          {"scale_dtype", numeric::name_of(plan.bound.scale_dtype)},
+          {"mtp", recipe.mtp == MtpMode::kQuantize ? "quantize" : "keep"},
+          {"ignore", plan.bound.ignore},
+          {"calibration_tokens", sequences.tokens()},
+          {"calibration", text.hex()}};
+}
+
+void prepare_output(const fs::path& output, const fs::path& source, ExistingOutput existing) {
+  std::error_code code;
+  if (fs::exists(output) && fs::equivalent(output, source, code))
+    base::fail(ErrorKind::kUsage, output.string(), "the output is the source; expected another folder");
+  if (fs::exists(output) && !fs::is_directory(output))
+    base::fail(ErrorKind::kUsage, output.string(), "a file; expected a folder, or nothing");
+  const bool begun = fs::exists(output / Journal::kFile);
+  if (existing == ExistingOutput::kRefuse && !is_empty_or_absent(output))
+    throw base::Error(ErrorKind::kUsage, output.string(),
+                      begun ? "holds an unfinished job; expected an empty folder, or none"
+                            : "is not empty; expected an empty folder, or none")
+        .suggest(begun ? "--resume goes on with it, --overwrite starts anew"
+                       : "--overwrite replaces the checkpoint in it");
+  if (existing == ExistingOutput::kResume && !begun && !is_empty_or_absent(output))
+    throw base::Error(ErrorKind::kUsage, output.string(),
+                      fs::exists(output / "config.json") ? "holds a finished checkpoint; nothing to resume"
+                                                         : "holds no unfinished job; nothing to resume")
+        .suggest("--overwrite replaces what is in it");
+  base::ensure_writable_directory(output);
+  if (existing != ExistingOutput::kOverwrite) return;
+  for (const auto& entry : fs::directory_iterator(output))
+    if (entry.is_regular_file() && is_output_file(entry.path().filename().string())) fs::remove(entry.path());
+}
+
+void check_free_space(const fs::path& output, const Plan& plan, const std::vector<StepRecord>& finished) {
+  std::uint64_t needed = plan.disk_bytes;
+  for (const auto& step : finished)
+    for (const auto& shard : step.shards) needed -= std::min(needed, shard.bytes);
+  const std::uint64_t available = fs::space(output).available;
+  if (available < needed)
+    throw base::Error(ErrorKind::kResource, output.string(),
+                      fmt::format("the disk has {} free; expected at least {}", base::format_bytes(available),
+                                  base::format_bytes(needed)));
+}
+
+}  // namespace whit::pipeline

@@ -1,0 +1,210 @@
+#include "pipeline/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "formats/format.h"
+#include "model/inventory.h"
+#include "pipeline/memory_plan.h"
+
+namespace whit::pipeline {
+
+using base::ErrorKind;
+using base::fail;
+using checkpoint::Checkpoint;
+
+namespace {
+
+// Files larger than this are split between modules.
+constexpr std::uint64_t kShardBytes = 5'000'000'000;
+
+void refuse_quantized_source(const Checkpoint& source) {
+  const auto& config = source.config();
+  const auto found = config.find("quantization_config");
+  if (found == config.end() || found->is_null()) return;
+  const std::string method = found->value("quant_method", "");
+  if (method == "fp8") return;
+  throw base::Error(ErrorKind::kUnsupported, (source.folder() / "config.json").string(),
+                    fmt::format("quantization_config.quant_method is '{}'; expected an unquantized "
+                                "or an fp8 checkpoint",
+                                method))
+      .suggest("'whit convert MODEL OUT --to bf16' writes the decoded weights");
+}
+
+std::string config_dtype(const nlohmann::json& config) {
+  for (const char* key : {"dtype", "torch_dtype"})
+    if (const auto found = config.find(key); found != config.end() && found->is_string())
+      return found->get<std::string>();
+  return {};
+}
+
+// Builds the list of output tensors, step by step, and says what became of every source tensor.
+class Ledger {
+ public:
+  Ledger(Plan& plan, const Checkpoint& source) : plan_(plan), source_(source) {
+    for (const auto* layers : {&plan.spec.layers, &plan.spec.mtp_layers})
+      for (const auto& layer : *layers)
+        for (const auto* linear : model::linears_of(layer)) linears_[linear->weight()] = linear;
+  }
+
+  // One tensor of the inventory, unless an optional one is not stored.
+  void add(const model::TensorSpec& spec) {
+    if (!source_.has(spec.name)) return;
+    const auto linear = linears_.find(spec.name);
+    const auto& info = source_.info(spec.name);
+    plan_.parameters += tensor::element_count(info.shape);
+    if (linear != linears_.end() && plan_.bound.quantizes(*linear->second)) {
+      pack(*linear->second);
+    } else if (linear != linears_.end() && numeric::bits_of(info.dtype) == 8) {
+      tensors_.push_back(
+          {{spec.name, plan_.bound.recipe.dtype, info.shape}, Origin::kDequantized, linear->second});
+      plan_.dequantized.push_back(spec.name);
+      plan_.copied.push_back(spec.name);
+    } else {
+      tensors_.push_back({{spec.name, info.dtype, info.shape}, Origin::kCopied, nullptr});
+      plan_.copied.push_back(spec.name);
+    }
+  }
+
+  // The tensors gathered since the last call become the shards of `step`.
+  void close_step(std::size_t step) {
+    std::size_t begin = 0;
+    std::uint64_t bytes = 0;
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      const auto& entry = tensors_[i].entry;
+      const std::uint64_t size = tensor::byte_size(entry.shape, entry.dtype);
+      const bool same_module = i > begin && tensors_[i].linear != nullptr &&
+                               tensors_[i].linear == tensors_[i - 1].linear;
+      if (i > begin && bytes + size > kShardBytes && !same_module) {
+        close_shard(step, begin, i);
+        begin = i;
+        bytes = 0;
+      }
+      bytes += size;
+    }
+    close_shard(step, begin, tensors_.size());
+    tensors_.clear();
+  }
+
+ private:
+  void pack(const model::LinearSpec& spec) {
+    for (auto& entry : formats::packed_layout(spec.module, spec.out_features, spec.in_features,
+                                              plan_.bound.weights, plan_.bound.scale_dtype))
+      tensors_.push_back({std::move(entry), Origin::kPacked, &spec});
+    plan_.quantized.push_back(spec.weight());
+  }
+
+  void close_shard(std::size_t step, std::size_t begin, std::size_t end) {
+    if (begin == end) return;
+    OutputShard shard;
+    shard.step = step;
+    shard.tensors.assign(tensors_.begin() + static_cast<std::ptrdiff_t>(begin),
+                         tensors_.begin() + static_cast<std::ptrdiff_t>(end));
+    plan_.shards.push_back(std::move(shard));
+  }
+
+  Plan& plan_;
+  const Checkpoint& source_;
+  std::map<std::string, const model::LinearSpec*, std::less<>> linears_;
+  std::vector<OutputTensor> tensors_;
+};
+
+// Multiply-adds count twice: forward of every token, Gram, factor and sweep of every weight.
+double layer_flops(const Plan& plan, const model::LayerSpec& layer) {
+  double flops = 0;
+  const auto tokens = static_cast<double>(plan.tokens);
+  const auto* moe = std::get_if<model::MoeSpec>(&layer.mlp);
+  const double share = moe == nullptr ? 1
+                                      : static_cast<double>(moe->router.top_k) /
+                                            static_cast<double>(moe->experts.size());
+  stats::TapId last{-1, stats::Site::kAttnIn, -1};
+  for (const auto* linear : model::linears_of(layer)) {
+    const auto n = static_cast<double>(linear->out_features);
+    const auto k = static_cast<double>(linear->in_features);
+    const double seen = linear->reads.expert >= 0 ? tokens * share : tokens;
+    flops += 2 * seen * n * k;
+    if (!plan.bound.quantizes(*linear)) continue;
+    flops += n * k * k;
+    if (linear->reads != last) flops += seen * k * k + k * k * k / 3;
+    last = linear->reads;
+  }
+  return flops;
+}
+
+void add_steps(Plan& plan, const Checkpoint& source) {
+  Ledger ledger(plan, source);
+  const auto tensors = model::inventory(plan.spec);
+  const auto add_step = [&](Step step, int layer) {
+    for (const auto& tensor : tensors)
+      if (tensor.layer == layer) ledger.add(tensor);
+    plan.steps.push_back(std::move(step));
+    ledger.close_step(plan.steps.size() - 1);
+  };
+  add_step({"embedding and head", nullptr, false, 0, 0}, -1);
+  for (const bool mtp : {false, true})
+    for (const auto& layer : mtp ? plan.spec.mtp_layers : plan.spec.layers)
+      add_step({fmt::format("layer {}{}", layer.index, mtp ? " (MTP)" : ""), &layer, mtp,
+                layer_flops(plan, layer), 0},
+               layer.index);
+}
+
+// Refuses tensors that the inventory does not know: nothing is dropped in silence.
+void account_for_the_rest(Plan& plan, const Checkpoint& source) {
+  model::InventoryReport report = model::check_inventory(plan.spec, source);
+  if (!report.unknown.empty())
+    fail(ErrorKind::kUnsupported, report.unknown.front(),
+         "no part of a {} model ({} such tensors); expected only tensors of its inventory",
+         plan.spec.architecture, report.unknown.size());
+  plan.ignored = std::move(report.ignorable);
+}
+
+void name_shards(Plan& plan) {
+  for (std::size_t i = 0; i < plan.shards.size(); ++i) {
+    OutputShard& shard = plan.shards[i];
+    shard.file = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, plan.shards.size());
+    std::vector<checkpoint::SafetensorsWriter::Entry> entries;
+    for (const auto& tensor : shard.tensors) {
+      entries.push_back(tensor.entry);
+      plan.bits_per_weight +=
+          8 * static_cast<double>(tensor::byte_size(tensor.entry.shape, tensor.entry.dtype));
+    }
+    shard.bytes = checkpoint::safetensors_bytes(entries);
+    plan.output_bytes += shard.bytes;
+  }
+  plan.bits_per_weight /= static_cast<double>(std::max<std::int64_t>(plan.parameters, 1));
+}
+
+}  // namespace
+
+bool Plan::has_experts(int index) const {
+  for (const auto* layers : {&spec.layers, &spec.mtp_layers})
+    for (const auto& layer : *layers)
+      if (layer.index == index) return std::holds_alternative<model::MoeSpec>(layer.mlp);
+  return false;
+}
+
+std::unique_ptr<Plan> make_plan(const Checkpoint& checkpoint, const Recipe& recipe) {
+  refuse_quantized_source(checkpoint);
+  auto plan = std::make_unique<Plan>();
+  plan->spec = model::load_spec(checkpoint);
+  account_for_the_rest(*plan, checkpoint);
+  plan->bound = bind(recipe, plan->spec, config_dtype(checkpoint.config()));
+  plan->tokens = recipe.calibration.empty() ? 0 : recipe.samples.samples * recipe.samples.max_length;
+  add_steps(*plan, checkpoint);
+  name_shards(*plan);
+  for (auto* list : {&plan->quantized, &plan->copied, &plan->dequantized, &plan->ignored})
+    std::sort(list->begin(), list->end());
+  for (const auto& step : plan->steps) plan->flops += step.flops;
+
+  const std::uint64_t limit =
+      recipe.max_memory > 0 ? recipe.max_memory : base::available_memory_bytes() / 10 * 9;
+  plan_memory(*plan, limit);
+  plan->disk_bytes = plan->output_bytes + plan->spill_bytes;
+  return plan;
+}
+
+}  // namespace whit::pipeline

@@ -1,0 +1,230 @@
+#include "pipeline/run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/memory.h"
+#include "data/samples.h"
+#include "model/forward.h"
+#include "pipeline/activation_file.h"
+#include "pipeline/calibrating_runner.h"
+#include "pipeline/carry_over.h"
+#include "pipeline/job.h"
+#include "pipeline/journal.h"
+#include "pipeline/output_weights.h"
+#include "pipeline/step_writer.h"
+#include "quant/gptq.h"
+
+namespace whit::pipeline {
+
+using base::ErrorKind;
+using base::fail;
+using checkpoint::Checkpoint;
+
+namespace {
+
+model::Sequences draw_sequences(const Checkpoint& source, const Plan& plan, RunResult& result,
+                                base::EventSink& events) {
+  const Recipe& recipe = plan.bound.recipe;
+  model::Sequences sequences;
+  if (recipe.calibration.empty()) return sequences;
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  if (text::has_tokenizer(source.folder())) tokenizer = text::load_tokenizer(source.folder());
+  const data::Samples samples =
+      data::draw_samples(recipe.calibration, recipe.samples, tokenizer.get(), plan.spec.vocabulary);
+  for (const auto& sequence : samples.sequences) sequences.append(sequence);
+  const auto found = static_cast<std::int64_t>(samples.sequences.size());
+  events.emit({"samples",
+               {{"sequences", found},
+                {"tokens", sequences.tokens()},
+                {"rows_read", samples.summary.rows_read},
+                {"rows_used", samples.summary.rows_used},
+                {"rows_too_short", samples.summary.rows_too_short}}});
+  if (found < recipe.samples.samples) {
+    std::string text = fmt::format("{}: {} sequences of the {} asked for; the text has no more",
+                                   recipe.calibration.string(), found, recipe.samples.samples);
+    events.emit({"warning", {{"text", text}}});
+    result.warnings.push_back(std::move(text));
+  }
+  return sequences;
+}
+
+// One quantization job, from an opened checkpoint to a whole folder.
+class Job {
+ public:
+  Job(const Checkpoint& source, const RunArgs& args, compute::Backend& backend, base::EventSink& events,
+      const base::CancelToken& cancel)
+      : source_(source),
+        args_(args),
+        backend_(backend),
+        events_(events),
+        cancel_(cancel),
+        plan_(make_plan(source, args.recipe)),
+        source_weights_(model::make_checkpoint_weights(source, backend)),
+        output_weights_(make_output_weights(*plan_, *source_weights_, backend)) {}
+
+  RunResult run() {
+    const auto start = std::chrono::steady_clock::now();
+    for (const auto& note : plan_->bound.notes) events_.emit({"note", {{"text", note}}});
+    sequences_ = draw_sequences(source_, *plan_, result_, events_);
+    open_output();
+    run_steps();
+    finish();
+    result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    result_.peak_memory_bytes = base::peak_resident_bytes();
+    return std::move(result_);
+  }
+
+ private:
+  void open_output() {
+    prepare_output(args_.output, source_.folder(), args_.existing);
+    const auto job = describe_job(source_, *plan_, sequences_, backend_.name());
+    journal_.emplace(args_.existing == ExistingOutput::kResume ? Journal::resume(args_.output, job)
+                                                               : Journal::begin(args_.output, job));
+    check_free_space(args_.output, *plan_, journal_->finished());
+    result_.resumed = !journal_->finished().empty();
+    for (const auto& record : journal_->finished()) take(record);
+  }
+
+  // Steps up to the last unfinished one; finished ones are only passed through, with the weights
+  // that they wrote, to bring the hidden states to where work goes on.
+  void run_steps() {
+    const std::size_t finished = journal_->finished().size();
+    if (finished == plan_->steps.size()) return;
+    const bool forward = sequences_.tokens() > 0;
+    if (forward) store_ = plan_->activations_in_file ? make_file_store(backend_, args_.output)
+                                                     : model::make_memory_store(backend_);
+    for (std::size_t i = 0; i < plan_->steps.size(); ++i) {
+      cancel_.throw_if_cancelled();
+      const bool resumed = i < finished;
+      announce(i, resumed);
+      if (!resumed)
+        quantize_step(i, forward);
+      else if (forward)
+        pass_through(plan_->steps[i]);
+      done_flops_ += plan_->steps[i].flops;
+    }
+  }
+
+  void quantize_step(std::size_t index, bool forward) {
+    const Step& step = plan_->steps[index];
+    StepWriter writer(*plan_, index, source_, *output_weights_, backend_, args_.output);
+    StepRecord record;
+    record.step = step.name;
+    if (step.layer != nullptr && forward) {
+      CalibratingRunner runner({*plan_, backend_, *source_weights_, *output_weights_, writer, events_, cancel_});
+      advance(step, *output_weights_, runner);
+      record.weights = runner.take_records();
+      record.warnings = runner.take_warnings();
+    } else if (step.layer != nullptr) {
+      record.weights = round_layer(*step.layer, writer);
+    } else if (forward) {
+      embed();
+    }
+    record.shards = writer.finish();
+    take(record);
+    journal_->append(std::move(record));
+  }
+
+  void pass_through(const Step& step) {
+    if (step.layer == nullptr) return embed();
+    if (!shards_) {
+      shards_.emplace(Checkpoint::open(args_.output, false));
+      resumed_weights_ = make_resumed_weights(*plan_, *output_weights_, *shards_, backend_);
+    }
+    const auto runner = model::make_plain_runner(backend_, *resumed_weights_);
+    advance(step, *resumed_weights_, *runner);
+  }
+
+  void embed() {
+    model::ForwardContext context{backend_, *output_weights_, *store_, sequences_, *no_runner_};
+    model::forward_embedding(context, plan_->spec);
+  }
+
+  void advance(const Step& step, model::WeightSource& weights, model::StageRunner& runner) {
+    model::ForwardContext context{backend_, weights, *store_, sequences_, runner};
+    const bool kept_mtp = step.mtp && plan_->bound.recipe.mtp == MtpMode::kKeep;
+    if (kept_mtp) return;
+    if (step.mtp)
+      model::forward_mtp_layer(context, plan_->spec, *step.layer);
+    else
+      model::forward_layer(context, *step.layer);
+    weights.release(step.layer->index);
+  }
+
+  // Without calibration text: every weight is rounded on its own.
+  std::vector<WeightRecord> round_layer(const model::LayerSpec& layer, StepWriter& writer) {
+    std::vector<WeightRecord> records;
+    for (const auto* linear : model::linears_of(layer)) {
+      if (!plan_->bound.quantizes(*linear)) continue;
+      cancel_.throw_if_cancelled();
+      const auto weight = source_weights_->linear(*linear);
+      scheme::GroupedInt quantized = quant::rtn(backend_, weight->matrix(), plan_->bound.grid(*linear));
+      quantized.channel = plan_->bound.recipe.channel;
+      writer.packed(*linear, quantized);
+      records.push_back({linear->module, std::string(name_of(plan_->bound.recipe.method)), 0, 0, {}, {}, 0, 0});
+    }
+    source_weights_->release(layer.index);
+    return records;
+  }
+
+  void announce(std::size_t index, bool resumed) {
+    events_.emit({"step",
+                  {{"name", plan_->steps[index].name},
+                   {"index", static_cast<std::int64_t>(index)},
+                   {"count", static_cast<std::int64_t>(plan_->steps.size())},
+                   {"resumed", resumed}}});
+    events_.emit({"progress", {{"done_flops", done_flops_}, {"total_flops", plan_->flops}}});
+  }
+
+  void take(const StepRecord& record) {
+    result_.weights.insert(result_.weights.end(), record.weights.begin(), record.weights.end());
+    result_.warnings.insert(result_.warnings.end(), record.warnings.begin(), record.warnings.end());
+  }
+
+  void finish() {
+    carry_over_files(source_.folder(), args_.output);
+    write_index(*plan_, args_.output);
+    write_config(*plan_, source_, args_.output);
+    journal_->remove();
+    result_.output = args_.output;
+    result_.bits_per_weight = plan_->bits_per_weight;
+    result_.tensors_quantized = static_cast<std::int64_t>(plan_->quantized.size());
+    result_.tensors_copied = static_cast<std::int64_t>(plan_->copied.size());
+    events_.emit({"progress", {{"done_flops", plan_->flops}, {"total_flops", plan_->flops}}});
+  }
+
+  const Checkpoint& source_;
+  const RunArgs& args_;
+  compute::Backend& backend_;
+  base::EventSink& events_;
+  const base::CancelToken& cancel_;
+  std::unique_ptr<Plan> plan_;
+  std::unique_ptr<model::WeightSource> source_weights_;
+  std::unique_ptr<model::WeightSource> output_weights_;
+  std::unique_ptr<model::StageRunner> no_runner_ = model::make_plain_runner(backend_, *output_weights_);
+  model::Sequences sequences_;
+  std::optional<Journal> journal_;
+  std::unique_ptr<model::ActivationStore> store_;
+  std::optional<Checkpoint> shards_;
+  std::unique_ptr<model::WeightSource> resumed_weights_;
+  RunResult result_;
+  double done_flops_ = 0;
+};
+
+}  // namespace
+
+RunResult run(const Checkpoint& checkpoint, const RunArgs& args, compute::Backend& backend,
+              base::EventSink& events, const base::CancelToken& cancel) {
+  return Job(checkpoint, args, backend, events, cancel).run();
+}
+
+}  // namespace whit::pipeline
