@@ -26,14 +26,16 @@ class SlotFile {
         rows_(rows),
         width_(width) {
     fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd_ < 0) base::fail(ErrorKind::kResource, path_.string(), "creating failed: {}", std::strerror(errno));
+    if (fd_ < 0)
+      base::fail(ErrorKind::kResource, path_.string(), "creating failed: {}", std::strerror(errno));
     ::unlink(path_.c_str());
     // Reserved now, so that a full disk is found before the work and not in its middle.
-    const int code = ::posix_fallocate(fd_, 0, static_cast<off_t>(std::max<std::int64_t>(rows * width * 4, 1)));
+    const int code =
+        ::posix_fallocate(fd_, 0, static_cast<off_t>(std::max<std::int64_t>(rows * width * 4, 1)));
     if (code != 0) {
       ::close(fd_);
-      base::fail(ErrorKind::kResource, path_.string(), "reserving {} bytes failed: {}", rows * width * 4,
-                 std::strerror(code));
+      base::fail(ErrorKind::kResource, path_.string(), "reserving {} bytes failed: {}",
+                 rows * width * 4, std::strerror(code));
     }
   }
   SlotFile(const SlotFile&) = delete;
@@ -50,7 +52,9 @@ class SlotFile {
   std::int64_t width() const { return width_; }
 
  private:
-  std::uint64_t offset(std::int64_t row) const { return static_cast<std::uint64_t>(row * width_ * 4); }
+  std::uint64_t offset(std::int64_t row) const {
+    return static_cast<std::uint64_t>(row * width_ * 4);
+  }
 
   std::filesystem::path path_;
   int fd_ = -1;

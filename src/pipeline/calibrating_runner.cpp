@@ -38,8 +38,8 @@ class CalibratingRunner::Pieces {
   template <typename Visit>
   void with(std::size_t piece, Visit visit) {
     if (!kept_.empty() && !kept_[piece].empty()) return visit(kept_[piece].matrix());
-    tensor::Tensor x = backend_.memory().allocate({stage_.piece_rows[piece], stage_.width},
-                                                  tensor::Dtype::kF32);
+    tensor::Tensor x =
+        backend_.memory().allocate({stage_.piece_rows[piece], stage_.width}, tensor::Dtype::kF32);
     stage_.produce(piece, x.matrix());
     visit(x.matrix());
     if (!kept_.empty()) kept_[piece] = std::move(x);
@@ -70,7 +70,9 @@ void CalibratingRunner::run_one(Stage& stage) {
   apply(stage, pieces, applied);
 }
 
-std::int64_t CalibratingRunner::expert_block(const model::LayerSpec&) { return s_.plan.expert_block; }
+std::int64_t CalibratingRunner::expert_block(const model::LayerSpec&) {
+  return s_.plan.expert_block;
+}
 
 stats::Gram CalibratingRunner::observe(const Stage& stage, Pieces& pieces) {
   stats::Gram gram(s_.backend, stage.width);
@@ -82,7 +84,8 @@ stats::Gram CalibratingRunner::observe(const Stage& stage, Pieces& pieces) {
   return gram;
 }
 
-void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces, std::vector<Applied>& applied) {
+void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces,
+                                 std::vector<Applied>& applied) {
   const bool layer_input = stage.site.site == Site::kMlpIn && s_.plan.has_experts(stage.site.layer);
   const auto wanted = [&](const LinearSpec* linear) { return s_.plan.bound.quantizes(*linear); };
   const bool any = std::any_of(stage.linears.begin(), stage.linears.end(), wanted);
@@ -106,8 +109,9 @@ void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces, std::vector
                                       {s_.plan.bound.recipe.order, s_.plan.bound.recipe.rel_damp}));
   const std::int64_t rows = total_rows(stage);
   const std::int64_t extra = stage.observed_only_from < 0 ? 0 : rows - stage.observed_only_from;
-  double shared_seconds = seconds_since(start) / static_cast<double>(std::count_if(
-                              stage.linears.begin(), stage.linears.end(), wanted));
+  double shared_seconds =
+      seconds_since(start) /
+      static_cast<double>(std::count_if(stage.linears.begin(), stage.linears.end(), wanted));
   for (std::size_t i = 0; i < stage.linears.size(); ++i) {
     if (!wanted(stage.linears[i])) continue;
     applied[i].weight = quantize_one(*stage.linears[i], &used, factor ? &*factor : nullptr, extra);
@@ -116,30 +120,41 @@ void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces, std::vector
   }
 }
 
-std::optional<stats::Gram> CalibratingRunner::expert_gram(const Stage& stage, const stats::Gram& own) {
+std::optional<stats::Gram> CalibratingRunner::expert_gram(const Stage& stage,
+                                                          const stats::Gram& own) {
   base::check(layer_gram_ != nullptr, "a layer's input is observed before its experts");
-  const std::int64_t routed = stage.observed_only_from < 0 ? total_rows(stage) : stage.observed_only_from;
+  const std::int64_t routed =
+      stage.observed_only_from < 0 ? total_rows(stage) : stage.observed_only_from;
   if (routed == 0)
-    warn(fmt::format("{}: no token was routed here; its Gram leans on the likeliest tokens and the layer's", stats::to_string(stage.site)));
+    warn(fmt::format(
+        "{}: no token was routed here; its Gram leans on the likeliest tokens and the layer's",
+        stats::to_string(stage.site)));
   const std::int64_t count = quant::shrink_count(own.tokens(), own.width());
   if (count == 0) return {};
   return quant::shrink_gram(s_.backend, own, *layer_gram_, count);
 }
 
-model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear, const stats::Gram* gram,
+model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
+                                                    const stats::Gram* gram,
                                                     const quant::Factor* factor,
                                                     std::int64_t extra_tokens) {
   const auto start = std::chrono::steady_clock::now();
   const auto& bound = s_.plan.bound;
   const auto weight = s_.source.linear(linear);
-  WeightRecord record{linear.module, std::string(name_of(bound.recipe.method)), gram->tokens(),
-                      extra_tokens, {}, {}, 0, 0};
+  WeightRecord record{linear.module,
+                      std::string(name_of(bound.recipe.method)),
+                      gram->tokens(),
+                      extra_tokens,
+                      {},
+                      {},
+                      0,
+                      0};
   tensor::Tensor decoded =
       s_.backend.memory().allocate({linear.out_features, linear.in_features}, tensor::Dtype::kF32);
   quant::WeightReport report;
   scheme::GroupedInt quantized =
-      factor != nullptr ? quant::gptq(s_.backend, weight->matrix(), *gram, *factor, bound.grid(linear),
-                                      bound.recipe.block_size, &report)
+      factor != nullptr ? quant::gptq(s_.backend, weight->matrix(), *gram, *factor,
+                                      bound.grid(linear), bound.recipe.block_size, &report)
                         : quant::rtn(s_.backend, weight->matrix(), bound.grid(linear));
   quantized.channel = bound.recipe.channel;
   s_.backend.codec().decode_grouped(quantized, decoded.matrix());
@@ -154,8 +169,8 @@ model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear, co
   record.seconds = seconds_since(start);
   records_.push_back(std::move(record));
   if (report.factor_attempts > 1)
-    warn(fmt::format("{}: the Hessian needed {} times damping {}", linear.module, report.factor_attempts,
-                     report.damping));
+    warn(fmt::format("{}: the Hessian needed {} times damping {}", linear.module,
+                     report.factor_attempts, report.damping));
   return std::make_shared<const tensor::Tensor>(std::move(decoded));
 }
 
@@ -167,7 +182,8 @@ void CalibratingRunner::apply(Stage& stage, Pieces& pieces, const std::vector<Ap
     const std::int64_t rows = stage.piece_rows[piece];
     pieces.with(piece, [&](tensor::MatrixView x) {
       for (std::size_t i = 0; i < applied.size(); ++i) {
-        outputs[i] = s_.backend.memory().allocate({rows, stage.linears[i]->out_features}, tensor::Dtype::kF32);
+        outputs[i] = s_.backend.memory().allocate({rows, stage.linears[i]->out_features},
+                                                  tensor::Dtype::kF32);
         views[i] = outputs[i].matrix();
         const float* bias = applied[i].bias ? applied[i].bias->as<float>() : nullptr;
         s_.backend.linalg().linear(x, applied[i].weight->matrix(), bias, views[i]);
@@ -207,8 +223,8 @@ std::vector<std::int32_t> CalibratingRunner::extra_rows(const model::LayerSpec& 
   const auto score = [&](std::int32_t t) {
     return scores[static_cast<std::size_t>(t) * experts + static_cast<std::size_t>(expert)];
   };
-  std::partial_sort(others.begin(), others.begin() + static_cast<std::ptrdiff_t>(keep), others.end(),
-                    [&](std::int32_t a, std::int32_t b) {
+  std::partial_sort(others.begin(), others.begin() + static_cast<std::ptrdiff_t>(keep),
+                    others.end(), [&](std::int32_t a, std::int32_t b) {
                       return score(a) != score(b) ? score(a) > score(b) : a < b;
                     });
   others.resize(keep);

@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <string_view>
-
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -23,8 +22,8 @@ bool stays_behind(const std::string& name) {
   constexpr std::array<std::string_view, 9> kWeightSuffixes{
       ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx", ".partial"};
   constexpr std::array<std::string_view, 5> kNames{"config.json", "model.safetensors.index.json",
-                                                   "pytorch_model.bin.index.json", "quantize_config.json",
-                                                   "hf_quant_config.json"};
+                                                   "pytorch_model.bin.index.json",
+                                                   "quantize_config.json", "hf_quant_config.json"};
   if (name.starts_with(".")) return true;
   if (std::find(kNames.begin(), kNames.end(), name) != kNames.end()) return true;
   return std::any_of(kWeightSuffixes.begin(), kWeightSuffixes.end(),
@@ -61,7 +60,7 @@ void write_index(const Plan& plan, const fs::path& folder) {
   base::write_file_atomic(folder / "model.safetensors.index.json", index.dump(2) + "\n");
 }
 
-void write_config(const Plan& plan, const checkpoint::Checkpoint& source, const fs::path& folder) {
+std::string config_text(const Plan& plan, const checkpoint::Checkpoint& source) {
   // Parsed anew, in an ordered type: the file keeps the order of its author.
   ordered_json config = ordered_json::parse(base::read_text_file(source.folder() / "config.json"));
   for (const char* key : {"quantization_config", "compression_config"}) config.erase(key);
@@ -73,7 +72,7 @@ void write_config(const Plan& plan, const checkpoint::Checkpoint& source, const 
   quantization.groups.push_back(std::move(group));
   quantization.ignore = plan.bound.ignore;
   config["quantization_config"] = formats::to_json(quantization);
-  base::write_file_atomic(folder / "config.json", config.dump(2) + "\n");
+  return config.dump(2) + "\n";
 }
 
 }  // namespace whit::pipeline

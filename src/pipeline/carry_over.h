@@ -18,8 +18,7 @@ std::vector<std::string> carry_over_files(const std::filesystem::path& from,
 // model.safetensors.index.json of the plan's shards.
 void write_index(const Plan& plan, const std::filesystem::path& folder);
 
-// The source's config.json with its quantization_config replaced: the last file of a checkpoint.
-void write_config(const Plan& plan, const checkpoint::Checkpoint& source,
-                  const std::filesystem::path& folder);
+// The source's config.json with its quantization_config replaced.
+std::string config_text(const Plan& plan, const checkpoint::Checkpoint& source);
 
 }  // namespace whit::pipeline

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "pipeline/carry_over.h"
 
 namespace whit::pipeline {
 
@@ -34,7 +35,9 @@ bool is_output_file(const std::string& name) {
          name == "model.safetensors.index.json" || name == Journal::kFile;
 }
 
-bool is_empty_or_absent(const fs::path& folder) { return !fs::exists(folder) || fs::is_empty(folder); }
+bool is_empty_or_absent(const fs::path& folder) {
+  return !fs::exists(folder) || fs::is_empty(folder);
+}
 
 }  // namespace
 
@@ -69,7 +72,8 @@ ordered_json describe_job(const checkpoint::Checkpoint& source, const Plan& plan
 void prepare_output(const fs::path& output, const fs::path& source, ExistingOutput existing) {
   std::error_code code;
   if (fs::exists(output) && fs::equivalent(output, source, code))
-    base::fail(ErrorKind::kUsage, output.string(), "the output is the source; expected another folder");
+    base::fail(ErrorKind::kUsage, output.string(),
+               "the output is the source; expected another folder");
   if (fs::exists(output) && !fs::is_directory(output))
     base::fail(ErrorKind::kUsage, output.string(), "a file; expected a folder, or nothing");
   const bool begun = fs::exists(output / Journal::kFile);
@@ -81,24 +85,36 @@ void prepare_output(const fs::path& output, const fs::path& source, ExistingOutp
                        : "--overwrite replaces the checkpoint in it");
   if (existing == ExistingOutput::kResume && !begun && !is_empty_or_absent(output))
     throw base::Error(ErrorKind::kUsage, output.string(),
-                      fs::exists(output / "config.json") ? "holds a finished checkpoint; nothing to resume"
-                                                         : "holds no unfinished job; nothing to resume")
+                      "holds no unfinished job of whit; expected one, an empty folder, or none")
         .suggest("--overwrite replaces what is in it");
   base::ensure_writable_directory(output);
   if (existing != ExistingOutput::kOverwrite) return;
   for (const auto& entry : fs::directory_iterator(output))
-    if (entry.is_regular_file() && is_output_file(entry.path().filename().string())) fs::remove(entry.path());
+    if (entry.is_regular_file() && is_output_file(entry.path().filename().string()))
+      fs::remove(entry.path());
 }
 
-void check_free_space(const fs::path& output, const Plan& plan, const std::vector<StepRecord>& finished) {
+bool is_finished(const Plan& plan, const checkpoint::Checkpoint& source, const fs::path& output) {
+  const fs::path config = output / "config.json";
+  if (!fs::exists(config) || fs::exists(output / Journal::kFile)) return false;
+  const bool whole =
+      std::all_of(plan.shards.begin(), plan.shards.end(), [&](const OutputShard& shard) {
+        std::error_code code;
+        return fs::file_size(output / shard.file, code) == shard.bytes && !code;
+      });
+  return whole && base::read_text_file(config) == config_text(plan, source);
+}
+
+void check_free_space(const fs::path& output, const Plan& plan,
+                      const std::vector<StepRecord>& finished) {
   std::uint64_t needed = plan.disk_bytes;
   for (const auto& step : finished)
     for (const auto& shard : step.shards) needed -= std::min(needed, shard.bytes);
   const std::uint64_t available = fs::space(output).available;
   if (available < needed)
     throw base::Error(ErrorKind::kResource, output.string(),
-                      fmt::format("the disk has {} free; expected at least {}", base::format_bytes(available),
-                                  base::format_bytes(needed)));
+                      fmt::format("the disk has {} free; expected at least {}",
+                                  base::format_bytes(available), base::format_bytes(needed)));
 }
 
 }  // namespace whit::pipeline

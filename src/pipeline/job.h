@@ -1,10 +1,9 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "checkpoint/checkpoint.h"
 #include "model/activations.h"
@@ -22,6 +21,11 @@ nlohmann::ordered_json describe_job(const checkpoint::Checkpoint& source, const 
 // `existing` does not allow to touch, or is the source; kResource where it cannot be written.
 void prepare_output(const std::filesystem::path& output, const std::filesystem::path& source,
                     ExistingOutput existing);
+
+// Whether `output` already is the checkpoint that `plan` describes: every shard has its size, and
+// config.json says the same.
+bool is_finished(const Plan& plan, const checkpoint::Checkpoint& source,
+                 const std::filesystem::path& output);
 
 // Errors: kResource where the disk has too little room for what is still to be written.
 void check_free_space(const std::filesystem::path& output, const Plan& plan,

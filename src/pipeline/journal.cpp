@@ -21,8 +21,10 @@ using nlohmann::ordered_json;
 namespace {
 
 ordered_json to_json(const StepRecord& record) {
-  ordered_json line{{"step", record.step}, {"shards", ordered_json::array()},
-                    {"weights", ordered_json::array()}, {"warnings", record.warnings}};
+  ordered_json line{{"step", record.step},
+                    {"shards", ordered_json::array()},
+                    {"weights", ordered_json::array()},
+                    {"warnings", record.warnings}};
   for (const auto& shard : record.shards)
     line["shards"].push_back({{"file", shard.file}, {"bytes", shard.bytes}, {"hash", shard.hash}});
   for (const auto& weight : record.weights) line["weights"].push_back(to_json(weight));
@@ -51,7 +53,8 @@ StepRecord step_from_json(const json& line) {
   StepRecord record;
   record.step = line.at("step").get<std::string>();
   for (const auto& shard : line.at("shards"))
-    record.shards.push_back({shard.at("file").get<std::string>(), shard.at("bytes").get<std::uint64_t>(),
+    record.shards.push_back({shard.at("file").get<std::string>(),
+                             shard.at("bytes").get<std::uint64_t>(),
                              shard.at("hash").get<std::string>()});
   for (const auto& weight : line.at("weights")) record.weights.push_back(weight_from_json(weight));
   record.warnings = line.at("warnings").get<std::vector<std::string>>();
@@ -75,10 +78,12 @@ bool files_intact(const std::filesystem::path& folder, const StepRecord& record)
 void require_same_job(const ordered_json& found, const ordered_json& job, const std::string& path) {
   for (const auto& [key, value] : job.items()) {
     if (found.contains(key) && found[key] == value) continue;
-    throw base::Error(ErrorKind::kUsage, path,
-                      fmt::format("the job begun there has {} = {}; this one has {}", key,
-                                  found.contains(key) ? found[key].dump() : "nothing", value.dump()))
-        .suggest("repeat the command with the first one's arguments, or start anew with --overwrite");
+    throw base::Error(
+        ErrorKind::kUsage, path,
+        fmt::format("the job begun there has {} = {}; this one has {}", key,
+                    found.contains(key) ? found[key].dump() : "nothing", value.dump()))
+        .suggest(
+            "repeat the command with the first one's arguments, or start anew with --overwrite");
   }
 }
 
@@ -127,8 +132,8 @@ Journal Journal::resume(const std::filesystem::path& folder, const ordered_json&
       if (!files_intact(folder, record)) break;
       journal.finished_.push_back(std::move(record));
     } catch (const json::exception& error) {
-      fail(ErrorKind::kInput, path.string(), "a line that is no journal entry ({}); expected JSON lines",
-           error.what());
+      fail(ErrorKind::kInput, path.string(),
+           "a line that is no journal entry ({}); expected JSON lines", error.what());
     }
   }
   journal.rewrite(job);  // drops a torn line and entries whose files are gone
@@ -158,7 +163,8 @@ void Journal::append_line(const ordered_json& line) {
   }
   const int synced = ::fsync(fd);
   ::close(fd);
-  if (synced != 0) fail(ErrorKind::kResource, path.string(), "fsync failed: {}", std::strerror(errno));
+  if (synced != 0)
+    fail(ErrorKind::kResource, path.string(), "fsync failed: {}", std::strerror(errno));
 }
 
 void Journal::rewrite(const ordered_json& job) {

@@ -44,7 +44,8 @@ std::int64_t slot_columns(const model::LayerSpec& layer, std::int64_t hidden) {
 // Widest hidden state that a runner might keep instead of computing it again.
 std::int64_t widest_site(const model::LayerSpec& layer) {
   std::int64_t widest = 0;
-  for (const auto* linear : model::linears_of(layer)) widest = std::max(widest, linear->in_features);
+  for (const auto* linear : model::linears_of(layer))
+    widest = std::max(widest, linear->in_features);
   return widest;
 }
 

@@ -66,7 +66,8 @@ class ResumedWeights final : public ForwardingWeights {
     const auto weight = reader_.read(spec.module);
     base::check(weight.has_value() && std::holds_alternative<scheme::GroupedInt>(*weight),
                 "a finished step holds its quantized weights");
-    tensor::Tensor out = backend_.memory().allocate({spec.out_features, spec.in_features}, tensor::Dtype::kF32);
+    tensor::Tensor out =
+        backend_.memory().allocate({spec.out_features, spec.in_features}, tensor::Dtype::kF32);
     backend_.codec().decode_grouped(std::get<scheme::GroupedInt>(*weight), out.matrix());
     return std::make_shared<const tensor::Tensor>(std::move(out));
   }
@@ -79,7 +80,8 @@ class ResumedWeights final : public ForwardingWeights {
 
 }  // namespace
 
-std::unique_ptr<model::WeightSource> make_output_weights(const Plan& plan, model::WeightSource& source,
+std::unique_ptr<model::WeightSource> make_output_weights(const Plan& plan,
+                                                         model::WeightSource& source,
                                                          compute::Backend& backend) {
   return std::make_unique<OutputWeights>(plan, source, backend);
 }

@@ -11,7 +11,8 @@ namespace whit::pipeline {
 // The weights that the finished checkpoint will hold, as far as they are not quantized: the
 // source's, with those that are written in a narrower dtype rounded to it. What the next layer sees
 // is then what a server computes.
-std::unique_ptr<model::WeightSource> make_output_weights(const Plan& plan, model::WeightSource& source,
+std::unique_ptr<model::WeightSource> make_output_weights(const Plan& plan,
+                                                         model::WeightSource& source,
                                                          compute::Backend& backend);
 
 // The same, with quantized modules decoded from the shards of finished steps in `folder`.

@@ -60,8 +60,9 @@ class Ledger {
     if (linear != linears_.end() && plan_.bound.quantizes(*linear->second)) {
       pack(*linear->second);
     } else if (linear != linears_.end() && numeric::bits_of(info.dtype) == 8) {
-      tensors_.push_back(
-          {{spec.name, plan_.bound.recipe.dtype, info.shape}, Origin::kDequantized, linear->second});
+      tensors_.push_back({{spec.name, plan_.bound.recipe.dtype, info.shape},
+                          Origin::kDequantized,
+                          linear->second});
       plan_.dequantized.push_back(spec.name);
       plan_.copied.push_back(spec.name);
     } else {
@@ -192,8 +193,9 @@ std::unique_ptr<Plan> make_plan(const Checkpoint& checkpoint, const Recipe& reci
   auto plan = std::make_unique<Plan>();
   plan->spec = model::load_spec(checkpoint);
   account_for_the_rest(*plan, checkpoint);
-  plan->bound = bind(recipe, plan->spec, config_dtype(checkpoint.config()));
-  plan->tokens = recipe.calibration.empty() ? 0 : recipe.samples.samples * recipe.samples.max_length;
+  plan->bound = bind_recipe(recipe, plan->spec, config_dtype(checkpoint.config()));
+  plan->tokens =
+      recipe.calibration.empty() ? 0 : recipe.samples.samples * recipe.samples.max_length;
   add_steps(*plan, checkpoint);
   name_shards(*plan);
   for (auto* list : {&plan->quantized, &plan->copied, &plan->dequantized, &plan->ignored})

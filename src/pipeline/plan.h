@@ -27,7 +27,7 @@ struct OutputTensor {
 
 // One file of the output.
 struct OutputShard {
-  std::string file;  // "model-00002-of-00008.safetensors"
+  std::string file;      // "model-00002-of-00008.safetensors"
   std::size_t step = 0;  // index into Plan::steps; the step that writes it
   std::vector<OutputTensor> tensors;
   std::uint64_t bytes = 0;
@@ -35,7 +35,7 @@ struct OutputShard {
 
 // The unit of work, of journaling and of resuming: what surrounds the layers, or one layer.
 struct Step {
-  std::string name;  // "layer 3"
+  std::string name;                         // "layer 3"
   const model::LayerSpec* layer = nullptr;  // null: embedding, norm and head
   bool mtp = false;
   double flops = 0;
@@ -50,17 +50,17 @@ struct Plan {
   std::vector<std::string> quantized;  // tensor names of the source; each list is sorted
   std::vector<std::string> copied;     // the dequantized included
   std::vector<std::string> dequantized;
-  std::vector<std::string> ignored;    // buffers that no loader wants, by name
-  std::int64_t tokens = 0;             // calibration tokens at most
-  std::int64_t parameters = 0;         // logical elements of the model's tensors
-  std::uint64_t output_bytes = 0;      // of the shards
-  double bits_per_weight = 0;          // tensor bytes of the output * 8 / parameters
-  std::int64_t expert_block = 8;       // experts handed to a runner at once
+  std::vector<std::string> ignored;  // buffers that no loader wants, by name
+  std::int64_t tokens = 0;           // calibration tokens at most
+  std::int64_t parameters = 0;       // logical elements of the model's tensors
+  std::uint64_t output_bytes = 0;    // of the shards
+  double bits_per_weight = 0;        // tensor bytes of the output * 8 / parameters
+  std::int64_t expert_block = 8;     // experts handed to a runner at once
   bool activations_in_file = false;
   std::uint64_t piece_cache_bytes = 0;  // hidden states that may be kept instead of recomputed
   std::uint64_t peak_memory_bytes = 0;
   std::uint64_t spill_bytes = 0;
-  std::uint64_t disk_bytes = 0;        // output and spill
+  std::uint64_t disk_bytes = 0;  // output and spill
   double flops = 0;
 
   // Whether decoder or MTP layer `index` routes tokens to experts.

@@ -46,14 +46,16 @@ std::vector<const model::LinearSpec*> select(const Recipe& recipe, const model::
     selected.push_back(linear);
   }
   if (selected.empty())
-    throw base::Error(ErrorKind::kUsage, recipe.only_experts ? "--quantize-only-experts" : "--targets",
+    throw base::Error(ErrorKind::kUsage,
+                      recipe.only_experts ? "--quantize-only-experts" : "--targets",
                       "no linear of the model is left to quantize")
         .suggest("'whit inspect MODEL' lists the names that patterns are matched against");
   return selected;
 }
 
 // The group size that fits every width, or the one asked for.
-std::int64_t choose_group_size(const Recipe& recipe, const std::vector<const model::LinearSpec*>& linears,
+std::int64_t choose_group_size(const Recipe& recipe,
+                               const std::vector<const model::LinearSpec*>& linears,
                                std::vector<std::string>& notes) {
   const auto misfit = [&](std::int64_t size) {
     return std::find_if(linears.begin(), linears.end(),
@@ -63,7 +65,8 @@ std::int64_t choose_group_size(const Recipe& recipe, const std::vector<const mod
     throw base::Error(ErrorKind::kUsage, "--group-size",
                       fmt::format("{} does not divide the input width {} of {}", what,
                                   linear.in_features, linear.module))
-        .suggest("choose a divisor, '--group-size channel', or leave such weights out with --ignore");
+        .suggest(
+            "choose a divisor, '--group-size channel', or leave such weights out with --ignore");
   };
   if (recipe.group_size) {
     const auto bad = misfit(*recipe.group_size);
@@ -72,7 +75,8 @@ std::int64_t choose_group_size(const Recipe& recipe, const std::vector<const mod
   }
   for (const std::int64_t size : kGroupSizes) {
     if (misfit(size) != linears.end()) continue;
-    notes.push_back(fmt::format("group size {}: the largest of 128, 64, 32 that divides every width", size));
+    notes.push_back(
+        fmt::format("group size {}: the largest of 128, 64, 32 that divides every width", size));
     return size;
   }
   refuse(**misfit(kGroupSizes.back()), "none of 128, 64, 32");
@@ -94,7 +98,8 @@ std::vector<std::string> ignore_list(const Recipe& recipe, const model::ModelSpe
   std::vector<std::string> list{"lm_head"};
   const auto linears = all_linears(spec);
   const auto has_role = [&](model::Role role) {
-    return std::any_of(linears.begin(), linears.end(), [&](const auto* l) { return l->role == role; });
+    return std::any_of(linears.begin(), linears.end(),
+                       [&](const auto* l) { return l->role == role; });
   };
   if (has_role(model::Role::kRouter)) list.push_back("re:.*mlp\\.gate$");
   if (has_role(model::Role::kMtpProj)) list.push_back("re:.*eh_proj$");
@@ -104,7 +109,8 @@ std::vector<std::string> ignore_list(const Recipe& recipe, const model::ModelSpe
     list.push_back("re:.*mlp\\.(gate|up|gate_up|down)_proj.*");
   }
   if (recipe.mtp == MtpMode::kKeep)
-    for (const auto& layer : spec.mtp_layers) list.push_back("re:" + escape_regex(layer.prefix) + ".*");
+    for (const auto& layer : spec.mtp_layers)
+      list.push_back("re:" + escape_regex(layer.prefix) + ".*");
   list.insert(list.end(), recipe.ignore.begin(), recipe.ignore.end());
 
   const formats::NameMatcher matcher(list);
@@ -120,7 +126,9 @@ std::vector<std::string> ignore_list(const Recipe& recipe, const model::ModelSpe
 
 }  // namespace
 
-std::string_view name_of(Method method) { return method == Method::kGptq ? "gptq" : "rtn"; }
+std::string_view name_of(Method method) {
+  return method == Method::kGptq ? "gptq" : "rtn";
+}
 
 void validate(const Recipe& recipe) {
   if (recipe.bits < 2 || recipe.bits > 8)
@@ -135,14 +143,17 @@ void validate(const Recipe& recipe) {
   if (recipe.block_size <= 0)
     fail(ErrorKind::kUsage, "--block-size", "{}; expected a positive number", recipe.block_size);
   if (recipe.min_expert_tokens < 0)
-    fail(ErrorKind::kUsage, "--min-expert-tokens", "{}; expected 0 or more", recipe.min_expert_tokens);
+    fail(ErrorKind::kUsage, "--min-expert-tokens", "{}; expected 0 or more",
+         recipe.min_expert_tokens);
   if (recipe.samples.samples <= 0)
     fail(ErrorKind::kUsage, "--num-calibration-samples", "{}; expected a positive number",
          recipe.samples.samples);
   if (recipe.samples.max_length < 2)
-    fail(ErrorKind::kUsage, "--max-sequence-length", "{}; expected 2 or more", recipe.samples.max_length);
+    fail(ErrorKind::kUsage, "--max-sequence-length", "{}; expected 2 or more",
+         recipe.samples.max_length);
   if (recipe.method == Method::kGptq && recipe.calibration.empty())
-    throw base::Error(ErrorKind::kUsage, "--calibration", "absent; expected a file of text for gptq")
+    throw base::Error(ErrorKind::kUsage, "--calibration",
+                      "absent; expected a file of text for gptq")
         .suggest("give --calibration FILE.jsonl, or use --method rtn, which needs no text");
   if (recipe.dtype != tensor::Dtype::kBF16 && recipe.dtype != tensor::Dtype::kF16 &&
       recipe.dtype != tensor::Dtype::kF32)
@@ -160,7 +171,7 @@ compute::GridArgs BoundRecipe::grid(const model::LinearSpec& linear) const {
   return args;
 }
 
-BoundRecipe bind(const Recipe& recipe, const model::ModelSpec& spec, std::string_view model_dtype) {
+BoundRecipe bind_recipe(const Recipe& recipe, const model::ModelSpec& spec, std::string_view model_dtype) {
   validate(recipe);
   BoundRecipe bound;
   bound.recipe = recipe;
@@ -174,13 +185,15 @@ BoundRecipe bind(const Recipe& recipe, const model::ModelSpec& spec, std::string
   // Loaders read scales in the model's dtype; an fp32 model takes BF16, as the bits are counted.
   bound.scale_dtype = model_dtype == "float16" ? tensor::Dtype::kF16 : tensor::Dtype::kBF16;
   if (recipe.bits != 4 && recipe.bits != 8)
-    bound.notes.push_back(fmt::format(
-        "{}-bit codes are packed densely, as compressed-tensors does; many releases of vLLM load only 4 and 8",
-        recipe.bits));
+    bound.notes.push_back(
+        fmt::format("{}-bit codes are packed densely, as compressed-tensors does; many releases of "
+                    "vLLM load only 4 and 8",
+                    recipe.bits));
   const bool experts = std::any_of(selected.begin(), selected.end(),
                                    [](const auto* linear) { return linear->reads.expert >= 0; });
   if (experts && !recipe.symmetric)
-    bound.notes.push_back("asymmetric experts: vLLM's and Transformers' expert loaders take symmetric ones only");
+    bound.notes.push_back(
+        "asymmetric experts: vLLM's and Transformers' expert loaders take symmetric ones only");
   bound.ignore = ignore_list(recipe, spec, bound);
   return bound;
 }

@@ -61,12 +61,14 @@ struct BoundRecipe {
   std::vector<std::string> ignore;               // for quantization_config
   std::vector<std::string> notes;                // choices made for the user
 
-  bool quantizes(const model::LinearSpec& linear) const { return quantized.contains(linear.module); }
+  bool quantizes(const model::LinearSpec& linear) const {
+    return quantized.contains(linear.module);
+  }
   compute::GridArgs grid(const model::LinearSpec& linear) const;
 };
 
 // `model_dtype`: what config.json names ("float16"). Errors: kUsage where patterns match nothing or
 // the group size does not divide a width.
-BoundRecipe bind(const Recipe& recipe, const model::ModelSpec& spec, std::string_view model_dtype);
+BoundRecipe bind_recipe(const Recipe& recipe, const model::ModelSpec& spec, std::string_view model_dtype);
 
 }  // namespace whit::pipeline

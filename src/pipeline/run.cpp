@@ -4,13 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
-#include <set>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/memory.h"
 #include "data/samples.h"
 #include "model/forward.h"
@@ -60,8 +57,8 @@ model::Sequences draw_sequences(const Checkpoint& source, const Plan& plan, RunR
 // One quantization job, from an opened checkpoint to a whole folder.
 class Job {
  public:
-  Job(const Checkpoint& source, const RunArgs& args, compute::Backend& backend, base::EventSink& events,
-      const base::CancelToken& cancel)
+  Job(const Checkpoint& source, const RunArgs& args, compute::Backend& backend,
+      base::EventSink& events, const base::CancelToken& cancel)
       : source_(source),
         args_(args),
         backend_(backend),
@@ -74,11 +71,18 @@ class Job {
   RunResult run() {
     const auto start = std::chrono::steady_clock::now();
     for (const auto& note : plan_->bound.notes) events_.emit({"note", {{"text", note}}});
-    sequences_ = draw_sequences(source_, *plan_, result_, events_);
-    open_output();
-    run_steps();
-    finish();
-    result_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (args_.existing == ExistingOutput::kResume && is_finished(*plan_, source_, args_.output)) {
+      events_.emit({"note", {{"text", args_.output.string() + " is finished already"}}});
+      result_.resumed = true;
+    } else {
+      sequences_ = draw_sequences(source_, *plan_, result_, events_);
+      open_output();
+      run_steps();
+      finish();
+    }
+    summarize();
+    result_.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     result_.peak_memory_bytes = base::peak_resident_bytes();
     return std::move(result_);
   }
@@ -100,8 +104,9 @@ class Job {
     const std::size_t finished = journal_->finished().size();
     if (finished == plan_->steps.size()) return;
     const bool forward = sequences_.tokens() > 0;
-    if (forward) store_ = plan_->activations_in_file ? make_file_store(backend_, args_.output)
-                                                     : model::make_memory_store(backend_);
+    if (forward)
+      store_ = plan_->activations_in_file ? make_file_store(backend_, args_.output)
+                                          : model::make_memory_store(backend_);
     for (std::size_t i = 0; i < plan_->steps.size(); ++i) {
       cancel_.throw_if_cancelled();
       const bool resumed = i < finished;
@@ -120,7 +125,8 @@ class Job {
     StepRecord record;
     record.step = step.name;
     if (step.layer != nullptr && forward) {
-      CalibratingRunner runner({*plan_, backend_, *source_weights_, *output_weights_, writer, events_, cancel_});
+      CalibratingRunner runner(
+          {*plan_, backend_, *source_weights_, *output_weights_, writer, events_, cancel_});
       advance(step, *output_weights_, runner);
       record.weights = runner.take_records();
       record.warnings = runner.take_warnings();
@@ -167,10 +173,12 @@ class Job {
       if (!plan_->bound.quantizes(*linear)) continue;
       cancel_.throw_if_cancelled();
       const auto weight = source_weights_->linear(*linear);
-      scheme::GroupedInt quantized = quant::rtn(backend_, weight->matrix(), plan_->bound.grid(*linear));
+      scheme::GroupedInt quantized =
+          quant::rtn(backend_, weight->matrix(), plan_->bound.grid(*linear));
       quantized.channel = plan_->bound.recipe.channel;
       writer.packed(*linear, quantized);
-      records.push_back({linear->module, std::string(name_of(plan_->bound.recipe.method)), 0, 0, {}, {}, 0, 0});
+      records.push_back(
+          {linear->module, std::string(name_of(plan_->bound.recipe.method)), 0, 0, {}, {}, 0, 0});
     }
     source_weights_->release(layer.index);
     return records;
@@ -193,8 +201,12 @@ class Job {
   void finish() {
     carry_over_files(source_.folder(), args_.output);
     write_index(*plan_, args_.output);
-    write_config(*plan_, source_, args_.output);
+    // Last: a folder without it is no checkpoint.
+    base::write_file_atomic(args_.output / "config.json", config_text(*plan_, source_));
     journal_->remove();
+  }
+
+  void summarize() {
     result_.output = args_.output;
     result_.bits_per_weight = plan_->bits_per_weight;
     result_.tensors_quantized = static_cast<std::int64_t>(plan_->quantized.size());
@@ -210,7 +222,8 @@ class Job {
   std::unique_ptr<Plan> plan_;
   std::unique_ptr<model::WeightSource> source_weights_;
   std::unique_ptr<model::WeightSource> output_weights_;
-  std::unique_ptr<model::StageRunner> no_runner_ = model::make_plain_runner(backend_, *output_weights_);
+  std::unique_ptr<model::StageRunner> no_runner_ =
+      model::make_plain_runner(backend_, *output_weights_);
   model::Sequences sequences_;
   std::optional<Journal> journal_;
   std::unique_ptr<model::ActivationStore> store_;

@@ -47,9 +47,9 @@ struct RunArgs {
 
 // Quantizes `checkpoint` into args.output. The folder has a config.json only when it is whole.
 // Events: "step" {name, index, count, resumed}, "progress" {done_flops, total_flops}, "weight" (the
-// fields of WeightRecord), "expert_topped_up" {name, routed, extra}, "warning" {text}, "note" {text}.
-// Errors: those of make_plan and draw_samples; kUsage where the output exists and `existing` says
-// refuse, or where a resumed job differs from the one begun; kInterrupted.
+// fields of WeightRecord), "expert_topped_up" {name, routed, extra}, "warning" {text}, "note"
+// {text}. Errors: those of make_plan and draw_samples; kUsage where the output exists and
+// `existing` says refuse, or where a resumed job differs from the one begun; kInterrupted.
 RunResult run(const checkpoint::Checkpoint& checkpoint, const RunArgs& args,
               compute::Backend& backend, base::EventSink& events, const base::CancelToken& cancel);
 

@@ -19,7 +19,8 @@ tensor::Tensor narrow(const tensor::Tensor& values, tensor::Dtype dtype) {
   const float* in = values.as<float>();
   auto* bits = out.as<std::uint16_t>();
   for (std::int64_t i = 0; i < values.elements(); ++i)
-    bits[i] = dtype == tensor::Dtype::kBF16 ? numeric::f32_to_bf16(in[i]) : numeric::f32_to_f16(in[i]);
+    bits[i] =
+        dtype == tensor::Dtype::kBF16 ? numeric::f32_to_bf16(in[i]) : numeric::f32_to_f16(in[i]);
   return out;
 }
 
@@ -57,7 +58,8 @@ void StepWriter::advance() {
   while (shard_ < shards_.size()) {
     const OutputShard& shard = *shards_[shard_];
     if (!writer_)
-      writer_ = std::make_unique<checkpoint::SafetensorsWriter>(folder_ / shard.file, entries_of(shard));
+      writer_ =
+          std::make_unique<checkpoint::SafetensorsWriter>(folder_ / shard.file, entries_of(shard));
     while (tensor_ < shard.tensors.size()) {
       if (!write_next(shard.tensors[tensor_])) return;
       ++tensor_;

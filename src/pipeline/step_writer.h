@@ -20,8 +20,7 @@ class StepWriter {
  public:
   // `weights` gives the values of dequantized tensors, already rounded to their output dtype.
   StepWriter(const Plan& plan, std::size_t step, const checkpoint::Checkpoint& source,
-             model::WeightSource& weights, compute::Backend& backend,
-             std::filesystem::path folder);
+             model::WeightSource& weights, compute::Backend& backend, std::filesystem::path folder);
   ~StepWriter();
 
   void packed(const model::LinearSpec& linear, const scheme::GroupedInt& weight);
