@@ -18,9 +18,9 @@ Error& Error::suggest(std::string line) {
   return *this;
 }
 
-void check(bool holds, std::string_view what, std::source_location where) {
+void check(bool holds, std::string_view what, const char* file, int line) {
   if (holds) return;
-  fail(ErrorKind::kBug, fmt::format("{}:{}", where.file_name(), where.line()),
+  fail(ErrorKind::kBug, fmt::format("{}:{}", file, line),
        "broken invariant: {}", what);
 }
 

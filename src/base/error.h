@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <exception>
-#include <source_location>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -56,8 +55,9 @@ template <typename... Args>
   throw Error(kind, std::move(subject), fmt::format(detail, std::forward<Args>(args)...));
 }
 
-// Invariants of whit itself; a violation is a bug and says where.
-void check(bool holds, std::string_view what,
-           std::source_location where = std::source_location::current());
+// Invariants of whit itself; a violation is a bug and says where. (The builtins, because clang 14
+// has no std::source_location.)
+void check(bool holds, std::string_view what, const char* file = __builtin_FILE(),
+           int line = __builtin_LINE());
 
 }  // namespace whit::base
