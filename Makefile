@@ -1,6 +1,7 @@
 # Front door. Everything is built by CMake in build/, which leaves the program at build/whit.
 #
 #   make demo                 install what is missing, build, quantize the embedded model, show the loss
+#   make demo MODEL=folder    the same with a model of yours
 #   make test                 install what is missing, build, run every test and check
 #   make install PREFIX=/usr/local
 #   make bench                tables of work, floor and measured speed
@@ -30,7 +31,7 @@ build: dependencies
 	cmake --build build --target whit -j $(JOBS)
 
 demo: build
-	@scripts/demo.sh build/whit
+	@MODEL='$(MODEL)' OUT='$(OUT)' scripts/demo.py build/whit
 
 test: test-dependencies
 	@scripts/test.sh

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Quantizes the embedded model to 4 bits and shows what that cost.
+
+    demo.py WHIT       the program, as built; run from the root of the repository
+
+Environment: MODEL, CALIBRATION, EVALUATION and OUT replace the embedded model, the texts and the
+output folder (demo-out); PROMPT is what both models go on from.
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+MODEL = os.environ.get("MODEL") or "demo/moe-15m"
+CALIBRATION = os.environ.get("CALIBRATION") or "demo/text/calibration.jsonl"
+EVALUATION = os.environ.get("EVALUATION") or "demo/text/evaluation.txt"
+OUT = os.environ.get("OUT") or "demo-out"
+PROMPT = os.environ.get("PROMPT") or "The captain looked at the sea and said"
+
+
+class Whit:
+    """The program; shows each command before it runs, and answers with its JSON document."""
+
+    def __init__(self, program):
+        self.program = program
+
+    def json(self, *arguments):
+        print("\n$ " + " ".join(["whit", *(quoted(a) for a in arguments)]), flush=True)
+        run = subprocess.run([self.program, *arguments, "--json"], stdout=subprocess.PIPE)
+        if run.returncode != 0:
+            sys.exit(run.returncode)
+        return json.loads(run.stdout)
+
+
+def quoted(argument):
+    return f'"{argument}"' if " " in argument else argument
+
+
+def megabytes(count):
+    return f"{count / 1e6:.1f} MB"
+
+
+def print_table(before, after, loss):
+    rows = [("", "before", "after"),
+            ("size of the tensors", megabytes(before["bytes"]), megabytes(after["bytes"])),
+            ("bits per weight", f"{before['bits_per_weight']:.2f}", f"{after['bits_per_weight']:.2f}"),
+            ("perplexity", f"{loss['reference_perplexity']:.2f}", f"{loss['perplexity']:.2f}"),
+            ("mean KL (nats)", "0", f"{loss['mean_kl_nats']:.4f}"),
+            ("99 % KL (nats)", "0", f"{loss['p99_kl_nats']:.4f}"),
+            ("same most likely token", "100 %", f"{100 * loss['top1_agreement']:.1f} %")]
+    print()
+    for name, left, right in rows:
+        print(f"  {name:<24}{left:>12}{right:>12}")
+
+
+def one_line(text):
+    return " ".join(text.split())
+
+
+def main():
+    whit = Whit(sys.argv[1])
+    out = str(pathlib.Path(OUT) / (pathlib.Path(MODEL).name + "-int4"))
+    pathlib.Path(OUT).mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+
+    result = whit.json("quantize", MODEL, out, "--calibration", CALIBRATION,
+                       "--num-calibration-samples", "128", "--max-sequence-length", "512", "--overwrite")
+    for warning in result["warnings"]:
+        print(f"  note: {warning}")
+    before, after = whit.json("inspect", MODEL), whit.json("inspect", out)
+    loss = whit.json("eval", out, "--text", EVALUATION, "--reference", MODEL)
+    sentences = [whit.json("generate", model, "--prompt", PROMPT, "--max-new-tokens", "40")
+                 for model in (MODEL, out)]
+
+    print_table(before, after, loss)
+    print(f"\n  measured on {loss['tokens']} tokens of {EVALUATION};"
+          f" everything took {time.monotonic() - started:.0f} s")
+    for name, sentence in zip(("before", "after"), sentences):
+        print(f"\n  {name:>6}: {PROMPT} {one_line(sentence['text'])}")
+    program = os.path.relpath(whit.program)
+    print(f"""
+Next:
+  {program} inspect {out}
+  {program} verify {out} --source {MODEL}
+  {program} plan {MODEL} --bits 4 --calibration {CALIBRATION}
+  {program} generate {out} --prompt "It was a dark night" --temperature 0.8
+  {program} convert {out} {OUT}/bf16 --to bf16
+  {program} --help""")
+
+
+if __name__ == "__main__":
+    main()
