@@ -9,6 +9,7 @@
 #include "model/spec.h"
 #include "model/stage.h"
 #include "model/weights.h"
+#include "stats/statistic.h"
 
 namespace whit::model {
 

@@ -1,0 +1,160 @@
+#include <algorithm>
+
+#include "model/blocks.h"
+#include "model/rotary.h"
+
+namespace whit::model {
+
+using compute::HeadView;
+using tensor::ConstMatrixView;
+using tensor::MatrixView;
+using Access = ActivationStore::Access;
+
+// Slots of one layer: kAux holds the normed query latent, kLatent the normed key-value latent
+// beside the rotated shared key, kQuery the rotated queries and then, in the same rows, the
+// attention's output: the widest of them exist once.
+namespace {
+
+class Mla {
+ public:
+  Mla(LayerRun& run, const MlaSpec& spec)
+      : run_(run), spec_(spec), rotary_(run, spec.rope), kv_norm_(vector(spec.kv_a_norm)) {
+    if (spec.q_a_norm) q_norm_ = vector(*spec.q_a_norm);
+    for (const Tile& tile : run.tiles)
+      for_sequences(run, tile, [&](std::int64_t, std::int64_t rows, std::int64_t) {
+        longest_ = std::max(longest_, rows);
+      });
+  }
+
+  void run() {
+    const std::int64_t tokens = run_.tokens();
+    store().create(Slot::kLatent, tokens, spec_.kv_rank + spec_.rope_dim);
+    if (spec_.q_a)
+      store().create(Slot::kAux, tokens, spec_.q_a->out_features);
+    else
+      store().create(Slot::kQuery, tokens, query_width());
+    project_in();
+    if (spec_.q_a) {
+      store().create(Slot::kQuery, tokens, query_width());
+      expand_query();
+      store().drop(Slot::kAux);
+    }
+    expand_keys_and_attend();
+    store().drop(Slot::kLatent);
+    project_out();
+    store().drop(Slot::kQuery);
+  }
+
+ private:
+  ActivationStore& store() { return run_.context.store; }
+  WeightHandle vector(const NormSpec& norm) { return run_.context.weights.vector(norm.weight); }
+  std::int64_t qk_dim() const { return spec_.nope_dim + spec_.rope_dim; }
+  std::int64_t out_width() const { return spec_.heads * spec_.v_dim; }
+  std::int64_t query_width() const { return std::max(spec_.heads * qk_dim(), out_width()); }
+
+  std::unique_ptr<Lease> lease(Slot slot, const Tile& tile, Access access) {
+    return store().lease(slot, tile.first_row, tile.rows, access);
+  }
+
+  void project_in() {
+    const LinearSpec& query = spec_.q_a ? *spec_.q_a : spec_.q_b;
+    Stage stage = tile_stage(run_, spec_.kv_a.reads, run_.hidden(), {&query, &spec_.kv_a});
+    stage.produce = normed_hidden(run_, run_.layer.input_norm);
+    stage.consume = [this](std::size_t piece, std::span<const MatrixView> y) {
+      const Tile& tile = run_.tiles[piece];
+      store_latent(tile, y[1]);
+      if (!spec_.q_a) return store_query(tile, y[0]);
+      const auto out = lease(Slot::kAux, tile, Access::kWrite);
+      run_.context.backend.neural().rms_norm(y[0], q_norm_->as<float>(), spec_.q_a_norm->eps,
+                                             out->view());
+    };
+    run_.context.runner.run({&stage, 1});
+  }
+
+  void store_latent(const Tile& tile, ConstMatrixView kv) {
+    const auto out = lease(Slot::kLatent, tile, Access::kWrite);
+    const MatrixView latent = out->view();
+    run_.context.backend.neural().rms_norm(kv.sub(0, tile.rows, 0, spec_.kv_rank),
+                                           kv_norm_->as<float>(), spec_.kv_a_norm.eps,
+                                           latent.sub(0, tile.rows, 0, spec_.kv_rank));
+    const MatrixView key = latent.sub(0, tile.rows, spec_.kv_rank, spec_.rope_dim);
+    run_.context.backend.memory().copy(kv.sub(0, tile.rows, spec_.kv_rank, spec_.rope_dim), key);
+    rotary_.rotate(tile, key, 1, 0, spec_.rope_dim);
+  }
+
+  void store_query(const Tile& tile, MatrixView q) {
+    rotary_.rotate(tile, q, spec_.heads, spec_.nope_dim, qk_dim());
+    const auto out = lease(Slot::kQuery, tile, Access::kWrite);
+    run_.context.backend.memory().copy(q, out->view().sub(0, tile.rows, 0, q.cols));
+  }
+
+  void expand_query() {
+    Stage stage = tile_stage(run_, spec_.q_b.reads, spec_.q_b.in_features, {&spec_.q_b});
+    stage.produce = copied_slot(run_, Slot::kAux);
+    stage.consume = [this](std::size_t piece, std::span<const MatrixView> y) {
+      store_query(run_.tiles[piece], y[0]);
+    };
+    run_.context.runner.run({&stage, 1});
+  }
+
+  void expand_keys_and_attend() {
+    Stage stage = tile_stage(run_, spec_.kv_b.reads, spec_.kv_rank, {&spec_.kv_b});
+    stage.produce = copied_slot(run_, Slot::kLatent);
+    attended_ =
+        run_.context.backend.memory().allocate({longest_, out_width()}, tensor::Dtype::kF32);
+    stage.consume = [this](std::size_t piece, std::span<const MatrixView> y) {
+      const Tile& tile = run_.tiles[piece];
+      const auto query = lease(Slot::kQuery, tile, Access::kUpdate);
+      const auto latent = lease(Slot::kLatent, tile, Access::kRead);
+      for_sequences(run_, tile, [&](std::int64_t row0, std::int64_t rows, std::int64_t) {
+        attend(query->view().rows_of(row0, rows), y[0].rows_of(row0, rows),
+               latent->view().sub(row0, rows, spec_.kv_rank, spec_.rope_dim));
+      });
+    };
+    run_.context.runner.run({&stage, 1});
+    attended_ = {};
+  }
+
+  // One sequence: query rows become the attention's output rows. kv holds [nope | v] per head.
+  void attend(MatrixView query, ConstMatrixView kv, ConstMatrixView shared_key) {
+    if (KvCache* cache = run_.context.cache) {
+      const auto layer = static_cast<std::size_t>(run_.layer.index);
+      kv = cache->append(layer, 0, kv);
+      shared_key = cache->append(layer, 1, shared_key);
+    }
+    const std::int64_t kv_dim = spec_.nope_dim + spec_.v_dim;
+    compute::AttentionArgs args;
+    args.heads = spec_.heads;
+    args.kv_heads = spec_.heads;
+    args.q = HeadView{query, 0, qk_dim(), qk_dim()};
+    args.k = HeadView{kv, 0, kv_dim, spec_.nope_dim};
+    args.k_shared = HeadView{shared_key, 0, 0, spec_.rope_dim};
+    args.v = HeadView{kv, spec_.nope_dim, kv_dim, spec_.v_dim};
+    args.scale = spec_.scale;
+    const MatrixView out = attended_.matrix().rows_of(0, query.rows);
+    run_.context.backend.neural().attention(args, out);
+    run_.context.backend.memory().copy(out, query.sub(0, query.rows, 0, out_width()));
+  }
+
+  void project_out() {
+    Stage stage = tile_stage(run_, spec_.o.reads, out_width(), {&spec_.o});
+    stage.produce = copied_slot(run_, Slot::kQuery);
+    stage.consume = added_to_hidden(run_);
+    run_.context.runner.run({&stage, 1});
+  }
+
+  LayerRun& run_;
+  const MlaSpec& spec_;
+  Rotary rotary_;
+  WeightHandle kv_norm_, q_norm_;
+  std::int64_t longest_ = 0;
+  tensor::Tensor attended_;
+};
+
+}  // namespace
+
+void run_attention(LayerRun& run, const MlaSpec& spec) {
+  Mla(run, spec).run();
+}
+
+}  // namespace whit::model

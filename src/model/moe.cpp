@@ -1,0 +1,155 @@
+#include <algorithm>
+
+#include "base/checked.h"
+#include "model/blocks.h"
+#include "model/routing.h"
+
+namespace whit::model {
+
+using tensor::MatrixView;
+using Access = ActivationStore::Access;
+
+namespace {
+
+// The rows of one expert: those routed to it, then those that it sees for statistics only.
+struct ExpertRows {
+  const MlpSpec* spec = nullptr;
+  std::vector<std::int32_t> rows;
+  std::vector<float> weights;
+  std::int64_t routed = 0;
+  std::int64_t mid_row0 = 0;  // its first row in kMid
+
+  std::int64_t count() const { return static_cast<std::int64_t>(rows.size()); }
+  std::int64_t first_of(std::size_t piece) const {
+    return static_cast<std::int64_t>(piece) * kTileTokens;
+  }
+  std::int64_t rows_of(std::size_t piece) const {
+    return std::min(kTileTokens, count() - first_of(piece));
+  }
+};
+
+void run_shared(LayerRun& run, const MoeSpec& spec) {
+  ForwardContext& context = run.context;
+  Stage in = tile_stage(run, spec.router.weight.reads, run.hidden(), {});
+  in.produce = copied_slot(run, Slot::kMlpIn);
+  in.consume = [](std::size_t, std::span<const MatrixView>) {};
+  if (!spec.shared) return context.runner.run({&in, 1});
+
+  const MlpSpec& shared = *spec.shared;
+  context.store.create(Slot::kMid, run.tokens(), shared.down.in_features);
+  in.linears = {&shared.gate, &shared.up};
+  in.consume = gated_into(run, Slot::kMid);
+  context.runner.run({&in, 1});
+
+  Stage out = tile_stage(run, shared.down.reads, shared.down.in_features, {&shared.down});
+  out.produce = copied_slot(run, Slot::kMid);
+  out.consume = added_to_hidden(run);
+  context.runner.run({&out, 1});
+  context.store.drop(Slot::kMid);
+}
+
+ExpertRows rows_of_expert(LayerRun& run, const MoeSpec& spec, Dispatch& dispatch,
+                          std::size_t expert) {
+  ExpertRows result;
+  result.spec = &spec.experts[expert];
+  const std::vector<std::int32_t> extra = run.context.runner.extra_rows(
+      run.layer, static_cast<int>(expert), dispatch.rows[expert], dispatch.scores);
+  result.rows = std::move(dispatch.rows[expert]);
+  result.weights = std::move(dispatch.weights[expert]);
+  result.routed = result.count();
+  for (const std::int32_t row : extra) {
+    result.rows.push_back(row);
+    result.weights.push_back(weight_if_chosen(dispatch, spec.router, row, expert));
+  }
+  return result;
+}
+
+Stage expert_stage(const ExpertRows& expert, const LinearSpec& first) {
+  Stage stage;
+  stage.site = first.reads;
+  stage.width = first.in_features;
+  const std::int64_t pieces = base::ceil_div(expert.count(), kTileTokens);
+  for (std::int64_t piece = 0; piece < pieces; ++piece)
+    stage.piece_rows.push_back(expert.rows_of(static_cast<std::size_t>(piece)));
+  stage.row_weights = expert.weights;
+  if (expert.routed < expert.count()) stage.observed_only_from = expert.routed;
+  return stage;
+}
+
+Stage gate_and_up(LayerRun& run, const ExpertRows& expert) {
+  Stage stage = expert_stage(expert, expert.spec->gate);
+  stage.linears = {&expert.spec->gate, &expert.spec->up};
+  stage.produce = [&run, &expert](std::size_t piece, MatrixView x) {
+    const std::span<const std::int32_t> rows(expert.rows);
+    run.context.store.gather(Slot::kMlpIn,
+                             rows.subspan(static_cast<std::size_t>(expert.first_of(piece)),
+                                          static_cast<std::size_t>(x.rows)),
+                             x);
+  };
+  stage.consume = [&run, &expert](std::size_t piece, std::span<const MatrixView> y) {
+    const auto mid = run.context.store.lease(Slot::kMid, expert.mid_row0 + expert.first_of(piece),
+                                             y[0].rows, Access::kWrite);
+    run.context.backend.neural().silu_mul(y[0], y[1], mid->view());
+  };
+  return stage;
+}
+
+Stage down(LayerRun& run, const ExpertRows& expert) {
+  Stage stage = expert_stage(expert, expert.spec->down);
+  stage.linears = {&expert.spec->down};
+  stage.produce = [&run, &expert](std::size_t piece, MatrixView x) {
+    const auto mid = run.context.store.lease(Slot::kMid, expert.mid_row0 + expert.first_of(piece),
+                                             x.rows, Access::kRead);
+    run.context.backend.memory().copy(mid->view(), x);
+  };
+  stage.consume = [&run, &expert](std::size_t piece, std::span<const MatrixView> y) {
+    const std::int64_t first = expert.first_of(piece);
+    const std::int64_t routed = std::clamp<std::int64_t>(expert.routed - first, 0, y[0].rows);
+    if (routed == 0) return;
+    const auto at = static_cast<std::size_t>(first);
+    const auto count = static_cast<std::size_t>(routed);
+    run.context.store.scatter_add(Slot::kHidden, std::span(expert.rows).subspan(at, count),
+                                  std::span(expert.weights).subspan(at, count),
+                                  y[0].rows_of(0, routed));
+  };
+  return stage;
+}
+
+void run_block(LayerRun& run, std::vector<ExpertRows>& experts) {
+  std::int64_t total = 0;
+  for (ExpertRows& expert : experts) {
+    expert.mid_row0 = total;
+    total += expert.count();
+  }
+  if (total > 0)
+    run.context.store.create(Slot::kMid, total, experts.front().spec->down.in_features);
+  std::vector<Stage> stages;
+  for (const ExpertRows& expert : experts) stages.push_back(gate_and_up(run, expert));
+  run.context.runner.run(stages);
+  stages.clear();
+  for (const ExpertRows& expert : experts) stages.push_back(down(run, expert));
+  run.context.runner.run(stages);
+  if (total > 0) run.context.store.drop(Slot::kMid);
+}
+
+}  // namespace
+
+// Outputs go straight into kHidden: the shared expert's first, then the routed experts' in
+// ascending order, so that no second matrix of the hidden state's size is held.
+void run_mlp(LayerRun& run, const MoeSpec& spec) {
+  ForwardContext& context = run.context;
+  context.store.create(Slot::kMlpIn, run.tokens(), run.hidden());
+  Dispatch dispatch = route_tokens(run, spec.router, context.runner.wants_scores());
+  run_shared(run, spec);
+  const auto block =
+      static_cast<std::size_t>(std::max<std::int64_t>(context.runner.expert_block(run.layer), 1));
+  for (std::size_t first = 0; first < spec.experts.size(); first += block) {
+    std::vector<ExpertRows> experts;
+    for (std::size_t e = first; e < std::min(first + block, spec.experts.size()); ++e)
+      experts.push_back(rows_of_expert(run, spec, dispatch, e));
+    run_block(run, experts);
+  }
+  context.store.drop(Slot::kMlpIn);
+}
+
+}  // namespace whit::model

@@ -1,0 +1,95 @@
+#include "model/forward.h"
+
+namespace whit::model {
+
+using tensor::MatrixView;
+
+namespace {
+
+// A matrix whose memory is kept from stage to stage.
+class Scratch {
+ public:
+  MatrixView take(compute::Backend& backend, std::int64_t rows, std::int64_t cols) {
+    if (buffer_.empty() || buffer_.elements() < rows * cols)
+      buffer_ = backend.memory().allocate({rows * cols}, tensor::Dtype::kF32);
+    return {buffer_.data(), tensor::Dtype::kF32, rows, cols, cols, buffer_.device()};
+  }
+
+ private:
+  tensor::Tensor buffer_;
+};
+
+class PlainRunner final : public StageRunner {
+ public:
+  PlainRunner(compute::Backend& backend, WeightSource& weights, stats::Tap* tap)
+      : backend_(&backend), weights_(&weights), tap_(tap) {}
+
+  void run(std::span<Stage> stages) override {
+    for (Stage& stage : stages) apply(stage);
+  }
+
+  std::int64_t expert_block(const LayerSpec& /*layer*/) override { return 1; }
+
+  std::vector<std::int32_t> extra_rows(const LayerSpec& /*layer*/, int /*expert*/,
+                                       std::span<const std::int32_t> /*routed*/,
+                                       std::span<const float> /*scores*/) override {
+    return {};
+  }
+
+  bool wants_scores() const override { return false; }
+
+ private:
+  struct Loaded {
+    WeightHandle weight, bias;
+  };
+
+  void apply(Stage& stage) {
+    if (stage.piece_rows.empty() || (stage.linears.empty() && tap_ == nullptr)) return;
+    std::vector<Loaded> loaded;
+    for (const LinearSpec* linear : stage.linears)
+      loaded.push_back({weights_->linear(*linear), weights_->bias(*linear)});
+    if (outputs_.size() < loaded.size()) outputs_.resize(loaded.size());
+    std::size_t first_row = 0;
+    for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {
+      const std::int64_t rows = stage.piece_rows[piece];
+      const MatrixView x = input_.take(*backend_, rows, stage.width);
+      stage.produce(piece, x);
+      observe(stage, x, first_row);
+      apply(stage, loaded, piece, x);
+      first_row += static_cast<std::size_t>(rows);
+    }
+  }
+
+  void observe(const Stage& stage, MatrixView x, std::size_t first_row) {
+    if (tap_ == nullptr) return;
+    std::span<const float> row_weights(stage.row_weights);
+    if (!row_weights.empty())
+      row_weights = row_weights.subspan(first_row, static_cast<std::size_t>(x.rows));
+    tap_->observe(stage.site, x, row_weights);
+  }
+
+  void apply(Stage& stage, const std::vector<Loaded>& loaded, std::size_t piece, MatrixView x) {
+    std::vector<MatrixView> y;
+    for (std::size_t i = 0; i < loaded.size(); ++i) {
+      y.push_back(outputs_[i].take(*backend_, x.rows, stage.linears[i]->out_features));
+      backend_->linalg().linear(x, loaded[i].weight->matrix(),
+                                loaded[i].bias ? loaded[i].bias->as<float>() : nullptr, y[i]);
+    }
+    stage.consume(piece, y);
+  }
+
+  compute::Backend* backend_;
+  WeightSource* weights_;
+  stats::Tap* tap_;
+  Scratch input_;
+  std::vector<Scratch> outputs_;
+};
+
+}  // namespace
+
+std::unique_ptr<StageRunner> make_plain_runner(compute::Backend& backend, WeightSource& weights,
+                                               stats::Tap* tap) {
+  return std::make_unique<PlainRunner>(backend, weights, tap);
+}
+
+}  // namespace whit::model
