@@ -23,11 +23,11 @@ dependencies:
 test-dependencies:
 	@scripts/install_dependencies.sh build test
 
-build/CMakeCache.txt:
+build/build.ninja:
 	cmake --preset release
 
 build: dependencies
-	@$(MAKE) --no-print-directory build/CMakeCache.txt
+	@$(MAKE) --no-print-directory build/build.ninja
 	cmake --build build --target whit -j $(JOBS)
 
 demo: build
