@@ -45,7 +45,7 @@ bench: build
 
 conformance: build
 	@scripts/install_dependencies.sh conformance
-	@scripts/conformance.sh build/whit
+	@PYTHON='$(PYTHON)' scripts/conformance.sh build/whit
 
 fuzz: test-dependencies
 	@scripts/fuzz.sh $(SECONDS_EACH)

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# conformance.sh WHIT: what whit writes, read by the packages that others use. Installs the pinned
+# packages of scripts/conformance/requirements.txt into build-conformance/venv (some gigabytes), or
+# uses the interpreter in $PYTHON. Work lies in build-conformance/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+whit=$(realpath "$1")
+work=build-conformance
+mkdir -p "$work"
+
+python=${PYTHON-}
+if [ -z "$python" ]; then
+  python=$work/venv/bin/python
+  if [ ! -e "$work/venv/ready" ]; then
+    python3 -m venv "$work/venv"
+    "$work/venv/bin/pip" install --quiet -r scripts/conformance/requirements.txt
+    touch "$work/venv/ready"
+  fi
+fi
+
+quantize() {
+  local name=$1
+  shift
+  "$whit" quantize demo/moe-15m "$work/$name" --calibration demo/text/calibration.jsonl \
+    --num-calibration-samples 32 --max-sequence-length 256 --overwrite --quiet "$@" >/dev/null
+}
+
+printf '== every linear, symmetric\n'
+quantize all-linears
+"$python" scripts/conformance/transformers_load.py "$whit" "$work/all-linears"
+
+printf '== routed experts only\n'
+quantize only-experts --quantize-only-experts
+"$python" scripts/conformance/transformers_load.py "$whit" "$work/only-experts"
