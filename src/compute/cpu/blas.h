@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "compute/backend.h"
+
+// The few BLAS and LAPACK routines that the CPU backend stands on, in row-major words. Each runs on
+// the calling thread alone; whoever calls cuts the work into fixed tiles.
+namespace whit::compute::cpu {
+
+// Tells OpenBLAS to keep to one thread a call. Other libraries are quiet inside OpenMP regions.
+void keep_blas_single_threaded();
+
+// "OpenBLAS 0.3.21", or "BLAS" where the library does not say.
+std::string blas_name();
+
+// A row-major matrix in fp32 of which BLAS sees a tile.
+struct ConstTile {
+  const float* data;
+  std::int64_t stride;
+};
+struct Tile {
+  float* data;
+  std::int64_t stride;
+  operator ConstTile() const { return {data, stride}; }
+};
+
+// c[m,n] = alpha * op(a) op(b) + beta * c, depth k.
+void gemm_tile(std::int64_t m, std::int64_t n, std::int64_t k, float alpha, ConstTile a,
+               Transpose ta, ConstTile b, Transpose tb, float beta, Tile c);
+
+// Lower triangle of c[n,n] = xᵀx, x[k,n]; the upper is left alone.
+void gram_tile(std::int64_t n, std::int64_t k, ConstTile x, Tile c);
+
+// y[n] = w[n,k] x[k].
+void vector_tile(std::int64_t n, std::int64_t k, ConstTile w, const float* x, float* y);
+
+// x[m,n] := x U⁻ᵀ, u[n,n] upper triangular.
+void solve_tile(std::int64_t m, std::int64_t n, ConstTile u, Tile x);
+
+// a[n,n] (column-major, lower triangle, double) := its Cholesky factor. False: not positive
+// definite.
+bool cholesky_tile(std::int64_t n, double* a);
+
+inline ConstTile tile_at(const ConstMatrixView& m, std::int64_t i, std::int64_t j) {
+  return {m.row<float>(i) + j, m.stride};
+}
+inline Tile tile_at(const MatrixView& m, std::int64_t i, std::int64_t j) {
+  return {m.row<float>(i) + j, m.stride};
+}
+
+}  // namespace whit::compute::cpu

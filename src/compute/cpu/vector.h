@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+
+// Loops over contiguous floats, compiled for several instruction sets. Sums run in 16 lanes that
+// are added in a fixed order, so results depend on the data alone on a given machine.
+namespace whit::compute::cpu {
+
+void add_to(float* a, const float* b, std::int64_t size);  // a += b
+void scale_add(float alpha, float* a, float beta, const float* b,
+               std::int64_t size);  // a = αa + βb
+void scaled_copy(float factor, const float* in, float* out, std::int64_t size);
+void add_scaled(float factor, const float* in, float* inout, std::int64_t size);
+double dot(const float* a, const float* b, std::int64_t size);  // products and sum in double
+double sum_of_squares(const float* a, std::int64_t size);       // in double
+float max_of(const float* a, std::int64_t size);                // -inf where size is 0
+
+// out = w * (x * factor).
+void norm_row(const float* x, const float* w, float factor, float* out, std::int64_t size);
+// a = exp(a - shift); returns the sum in double. |relative error| of an element < 1.2e-7.
+double exp_row(float* a, float shift, std::int64_t size);
+// Sum of exp(a - shift), in double.
+double sum_exp(const float* a, float shift, std::int64_t size);
+// a -= shift.
+void subtract(float* a, double shift, std::int64_t size);
+// out = gate / (1 + exp(-gate)) * up.
+void silu_mul_row(const float* gate, const float* up, float* out, std::int64_t size);
+// Rotates pairs (a[i], b[i]); c and s hold cosines and sines.
+void rotate_halves(float* a, float* b, const float* c, const float* s, std::int64_t size);
+void rotate_pairs(float* a, const float* c, const float* s, std::int64_t size);
+// a[i] /= b[i].
+void divide_by(float* a, const float* b, std::int64_t size);
+
+}  // namespace whit::compute::cpu

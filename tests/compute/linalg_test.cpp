@@ -1,0 +1,254 @@
+#include "compute/support.h"
+
+namespace whit::compute::testing {
+namespace {
+
+class LinalgContract : public Contract {};
+WHIT_ON_EVERY_BACKEND(LinalgContract);
+
+struct Extents {
+  std::int64_t m, n, k;
+};
+constexpr Extents kExtents[] = {{1, 1, 1},    {5, 7, 1},      {1, 600, 33}, {3, 2, 700},
+                                {64, 64, 64}, {257, 513, 40}, {0, 4, 3},    {300, 1, 129}};
+
+TEST_P(LinalgContract, GemmOfEveryTransposeIsWithinTheClassicalBound) {
+  for (const auto& [m, n, k] : kExtents) {
+    for (const bool at : {false, true}) {
+      for (const bool bt : {false, true}) {
+        SCOPED_TRACE(::testing::Message() << m << "x" << n << "x" << k << " " << at << bt);
+        const Tensor a = random_f32(at ? Shape{k, m} : Shape{m, k}, 1);
+        const Tensor b = random_f32(bt ? Shape{n, k} : Shape{k, n}, 2);
+        const auto ta = at ? Transpose::kYes : Transpose::kNo;
+        const auto tb = bt ? Transpose::kYes : Transpose::kNo;
+        Tensor c = random_f32({m, n}, 3);
+        Tensor expected = clone(c);
+        Tensor bound = absolute(c);
+        if (m == 0) continue;
+        backend->linalg().gemm(0.5F, a.matrix(), ta, b.matrix(), tb, -2.0F, c.matrix());
+        oracle->linalg().gemm(0.5F, a.matrix(), ta, b.matrix(), tb, -2.0F, expected.matrix());
+        oracle->linalg().gemm(0.5F, absolute(a).matrix(), ta, absolute(b).matrix(), tb, 2.0F,
+                              bound.matrix());
+        expect_within(c, expected, bound, static_cast<double>(k + 4) * kEps);
+      }
+    }
+  }
+}
+
+TEST_P(LinalgContract, GemmIgnoresOldContentsWhenBetaIsZero) {
+  const Tensor a = random_f32({3, 4}, 1);
+  const Tensor b = random_f32({4, 5}, 2);
+  Tensor c({3, 5}, Dtype::kF32);
+  for (int i = 0; i < 15; ++i) c.as<float>()[i] = std::nanf("");
+  backend->linalg().gemm(1.0F, a.matrix(), Transpose::kNo, b.matrix(), Transpose::kNo, 0.0F,
+                         c.matrix());
+  for (int i = 0; i < 15; ++i) EXPECT_TRUE(std::isfinite(c.as<float>()[i]));
+}
+
+TEST_P(LinalgContract, GemmWorksInsideAWiderMatrix) {
+  const Tensor a = random_f32({6, 20}, 1);
+  const Tensor b = random_f32({9, 20}, 2);
+  Tensor c({6, 30}, Dtype::kF32);
+  Tensor expected({6, 30}, Dtype::kF32);
+  const ConstMatrixView left = a.matrix().sub(1, 4, 3, 11);
+  const ConstMatrixView right = b.matrix().sub(2, 7, 5, 11);
+  for (auto [who, out] : {std::pair{backend.get(), &c}, std::pair{oracle.get(), &expected}})
+    who->linalg().gemm(1.0F, left, Transpose::kNo, right, Transpose::kYes, 0.0F,
+                       out->matrix().sub(1, 4, 8, 7));
+  expect_within(c, expected, expected, 0.0, 11 * kEps * 50);
+  EXPECT_EQ(c.as<float>()[0], 0.0F);
+  EXPECT_EQ(c.as<float>()[1 * 30 + 7], 0.0F);
+  EXPECT_EQ(c.as<float>()[1 * 30 + 15], 0.0F);
+}
+
+TEST_P(LinalgContract, LinearAddsItsBias) {
+  for (const auto& [t, n, k] : kExtents) {
+    if (t == 0) continue;
+    const Tensor x = random_f32({t, k}, 4);
+    const Tensor w = random_f32({n, k}, 5);
+    const Tensor bias = random_f32({n}, 6);
+    Tensor y({t, n}, Dtype::kF32);
+    Tensor expected({t, n}, Dtype::kF32);
+    Tensor bound({t, n}, Dtype::kF32);
+    backend->linalg().linear(x.matrix(), w.matrix(), bias.as<float>(), y.matrix());
+    oracle->linalg().linear(x.matrix(), w.matrix(), bias.as<float>(), expected.matrix());
+    oracle->linalg().linear(absolute(x).matrix(), absolute(w).matrix(), absolute(bias).as<float>(),
+                            bound.matrix());
+    expect_within(y, expected, bound, static_cast<double>(k + 3) * kEps);
+  }
+}
+
+TEST_P(LinalgContract, GramIsSymmetricAndAddsUp) {
+  for (const auto& [rows, width] : {std::pair<std::int64_t, std::int64_t>{1, 1},
+                                    {3, 5},
+                                    {1024, 7},
+                                    {2100, 33},
+                                    {40, 530},
+                                    {0, 4}}) {
+    for (const bool weighted : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << rows << "x" << width << " weighted " << weighted);
+      const Tensor x = random_f32({rows, width}, 7);
+      const Tensor weights = random_f32({rows}, 8);
+      const std::span<const float> w =
+          weighted ? std::span(weights.as<float>(), static_cast<std::size_t>(rows))
+                   : std::span<const float>{};
+      const std::span<const float> w_abs_source = w;
+      const Tensor magnitude = absolute(weights);
+      const std::span<const float> w_abs =
+          w_abs_source.empty() ? w_abs_source : std::span(magnitude.as<float>(), w.size());
+      Tensor g({width, width}, Dtype::kF32);
+      backend->memory().fill(g.matrix(), 0.5F);
+      Tensor expected = clone(g);
+      Tensor bound = clone(g);
+      backend->linalg().gram(x.matrix(), w, g.matrix());
+      oracle->linalg().gram(x.matrix(), w, expected.matrix());
+      oracle->linalg().gram(absolute(x).matrix(), w_abs, bound.matrix());
+      expect_within(g, expected, bound,
+                    static_cast<double>(std::min<std::int64_t>(rows, 1024) + 8) * kEps);
+      for (std::int64_t i = 0; i < width; ++i)
+        for (std::int64_t j = 0; j < i; ++j)
+          ASSERT_EQ(g.as<float>()[i * width + j], g.as<float>()[j * width + i]);
+    }
+  }
+}
+
+TEST_P(LinalgContract, GramOfManyRowsStaysPrecise) {
+  // Partial sums over 1,024 rows: the error does not grow with the number of rows.
+  const std::int64_t rows = 20000;
+  Tensor x({rows, 2}, Dtype::kF32);
+  for (std::int64_t i = 0; i < 2 * rows; ++i) x.as<float>()[i] = 0.1F;
+  Tensor g({2, 2}, Dtype::kF32);
+  backend->linalg().gram(x.matrix(), {}, g.matrix());
+  const double exact =
+      static_cast<double>(rows) * static_cast<double>(0.1F) * static_cast<double>(0.1F);
+  EXPECT_NEAR(static_cast<double>(g.as<float>()[1]) / exact, 1.0, 1e-5);
+}
+
+TEST_P(LinalgContract, GramsOfPartsMerge) {
+  const Tensor x = random_f32({3000, 20}, 9);
+  Tensor whole({20, 20}, Dtype::kF32);
+  Tensor parts({20, 20}, Dtype::kF32);
+  backend->linalg().gram(x.matrix(), {}, whole.matrix());
+  backend->linalg().gram(x.matrix().rows_of(0, 1700), {}, parts.matrix());
+  backend->linalg().gram(x.matrix().rows_of(1700, 1300), {}, parts.matrix());
+  for (int i = 0; i < 400; ++i)
+    EXPECT_NEAR(whole.as<float>()[i], parts.as<float>()[i], 3000.0 * 20 * kEps);
+}
+
+TEST_P(LinalgContract, PermutesRowsAndColumns) {
+  const Tensor a = random_f32({4, 5}, 10);
+  const std::vector<std::int32_t> rows{3, 0, 0};
+  const std::vector<std::int32_t> cols{4, 1};
+  Tensor both({3, 2}, Dtype::kF32);
+  backend->linalg().permute(a.matrix(), rows, cols, both.matrix());
+  for (std::size_t i = 0; i < 3; ++i)
+    for (std::size_t j = 0; j < 2; ++j)
+      EXPECT_EQ(both.as<float>()[i * 2 + j], a.as<float>()[rows[i] * 5 + cols[j]]);
+  Tensor identity({4, 5}, Dtype::kF32);
+  backend->linalg().permute(a.matrix(), {}, {}, identity.matrix());
+  expect_same_bytes(identity, a);
+}
+
+TEST_P(LinalgContract, DiagonalIsReadAndAddedTo) {
+  Tensor a = random_f32({3, 3}, 11);
+  const std::vector<double> before = backend->linalg().diagonal(a.matrix());
+  EXPECT_EQ(before[2], static_cast<double>(a.as<float>()[8]));
+  backend->linalg().add_to_diagonal(a.matrix(), std::vector<double>{1.0, 2.0, -3.0});
+  EXPECT_FLOAT_EQ(a.as<float>()[4], static_cast<float>(before[1] + 2.0));
+  EXPECT_FLOAT_EQ(a.as<float>()[8], static_cast<float>(before[2] - 3.0));
+}
+
+TEST_P(LinalgContract, ScaleAddAndCopyAndFill) {
+  Tensor a = random_f32({5, 37}, 12);
+  const Tensor before = clone(a);
+  const Tensor b = random_f32({5, 37}, 13);
+  backend->linalg().scale_add(2.0F, a.matrix(), -0.5F, b.matrix());
+  for (int i = 0; i < 5 * 37; ++i)
+    EXPECT_NEAR(a.as<float>()[i], 2.0 * before.as<float>()[i] - 0.5 * b.as<float>()[i], 1e-6);
+  backend->memory().fill(a.matrix().sub(1, 2, 3, 4), 9.0F);
+  EXPECT_EQ(a.as<float>()[37 + 3], 9.0F);
+  EXPECT_NE(a.as<float>()[37 + 7], 9.0F);
+  backend->memory().copy(b.matrix(), a.matrix());
+  expect_same_bytes(a, b);
+}
+
+TEST_P(LinalgContract, QuadraticForm) {
+  for (const std::int64_t size : {1, 31, 600}) {
+    const Tensor h = random_spd(size, 14);
+    const Tensor d = random_f32({130, size}, 15);
+    const std::vector<double> actual = backend->linalg().quadratic_form(d.matrix(), h.matrix());
+    const std::vector<double> expected = oracle->linalg().quadratic_form(d.matrix(), h.matrix());
+    for (std::size_t n = 0; n < actual.size(); ++n)
+      EXPECT_NEAR(actual[n], expected[n], 1e-5 * expected[n]);
+  }
+}
+
+class SolveContract : public Contract {};
+WHIT_ON_EVERY_BACKEND(SolveContract);
+
+TEST_P(SolveContract, FactorsOfEverySizeMultiplyBack) {
+  for (const std::int64_t size : {1, 2, 7, 128, 129, 300, 513}) {
+    SCOPED_TRACE(size);
+    const Tensor h = random_spd(size, static_cast<unsigned>(size));
+    Tensor u = clone(h);
+    const auto d = backend->solve().factor_udu(u.matrix());
+    ASSERT_TRUE(d.has_value());
+    Tensor scaled = clone(u);
+    double trace = 0;
+    for (std::int64_t i = 0; i < size; ++i) {
+      trace += static_cast<double>(h.as<float>()[i * size + i]);
+      EXPECT_EQ(u.as<float>()[i * size + i], 1.0F);
+      for (std::int64_t j = 0; j < i; ++j) EXPECT_EQ(u.as<float>()[i * size + j], 0.0F);
+      for (std::int64_t j = 0; j < size; ++j)
+        scaled.as<float>()[i * size + j] = static_cast<float>(
+            static_cast<double>(u.as<float>()[i * size + j]) * (*d)[static_cast<std::size_t>(j)]);
+    }
+    Tensor product({size, size}, Dtype::kF32);
+    oracle->linalg().gemm(1.0F, scaled.matrix(), Transpose::kNo, u.matrix(), Transpose::kYes, 0.0F,
+                          product.matrix());
+    // Backward error of a Cholesky factorization: a small multiple of size * eps * trace.
+    const double allowed =
+        4.0 * static_cast<double>(size + 1) * kEps * trace / static_cast<double>(size);
+    for (std::int64_t i = 0; i < size * size; ++i)
+      ASSERT_NEAR(product.as<float>()[i], h.as<float>()[i], allowed);
+  }
+}
+
+TEST_P(SolveContract, AgreesWithTheOracle) {
+  const Tensor h = random_spd(300, 16);
+  Tensor u = clone(h);
+  Tensor expected = clone(h);
+  const auto d = backend->solve().factor_udu(u.matrix());
+  const auto d_expected = oracle->solve().factor_udu(expected.matrix());
+  ASSERT_TRUE(d && d_expected);
+  for (std::size_t i = 0; i < d->size(); ++i)
+    EXPECT_NEAR((*d)[i] / (*d_expected)[i], 1.0, 300 * 4 * kEps);
+  for (std::int64_t i = 0; i < u.elements(); ++i)
+    ASSERT_NEAR(u.as<float>()[i], expected.as<float>()[i], 300 * 4 * kEps);
+}
+
+TEST_P(SolveContract, WorkedExample) {
+  // [[5,2],[2,2]] = U D Uᵀ with U = [[1,1],[0,1]], D = diag(3,2).
+  Tensor h = tensor::make_f32({2, 2}, std::vector<float>{5, 2, 2, 2});
+  const auto d = backend->solve().factor_udu(h.matrix());
+  ASSERT_TRUE(d.has_value());
+  EXPECT_NEAR((*d)[0], 3.0, 1e-6);
+  EXPECT_NEAR((*d)[1], 2.0, 1e-6);
+  EXPECT_EQ(tensor::to_f32_vector(h.view()), (std::vector<float>{1, 1, 0, 1}));
+}
+
+TEST_P(SolveContract, RefusesWhatIsNotPositiveDefinite) {
+  for (const std::int64_t at : {0, 5, 299}) {
+    Tensor h = random_spd(300, 17);
+    h.as<float>()[at * 300 + at] = -1.0F;
+    EXPECT_FALSE(backend->solve().factor_udu(h.matrix()).has_value());
+  }
+  Tensor zero({3, 3}, Dtype::kF32);
+  EXPECT_FALSE(backend->solve().factor_udu(zero.matrix()).has_value());
+  Tensor nan = random_spd(40, 18);
+  nan.as<float>()[3 * 40 + 3] = std::nanf("");
+  EXPECT_FALSE(backend->solve().factor_udu(nan.matrix()).has_value());
+}
+
+}  // namespace
+}  // namespace whit::compute::testing
