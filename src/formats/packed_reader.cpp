@@ -1,0 +1,125 @@
+#include "formats/packed_reader.h"
+
+#include <array>
+#include <map>
+
+#include "base/error.h"
+#include "formats/stored_module.h"
+
+namespace whit::formats {
+
+namespace {
+
+using tensor::Dtype;
+
+enum class Storage : std::uint8_t { kPackedInt, kPlainInt, kFloat8, kForeign };
+
+struct Found {
+  Storage storage = Storage::kForeign;
+  std::string format;  // of foreign ones
+};
+
+constexpr std::array<std::string_view, 10> kSuffixes{
+    "input_scale",   "input_zero_point", "weight",           "weight_g_idx", "weight_global_scale",
+    "weight_packed", "weight_scale",     "weight_scale_inv", "weight_shape", "weight_zero_point"};
+
+bool is_float8(Dtype dtype) {
+  return dtype == Dtype::kF8E4M3 || dtype == Dtype::kF8E5M2;
+}
+
+// What the tensor `suffix` of `module` tells of how the module is stored, by section 8 of the spec.
+std::optional<Found> detect(const checkpoint::Checkpoint& checkpoint, const std::string& module,
+                            std::string_view suffix, Dtype dtype) {
+  const auto has = [&](const char* other) { return checkpoint.has(module + other); };
+  if (suffix == "weight_packed") {
+    if (dtype == Dtype::kI32) return Found{Storage::kPackedInt, ""};
+    return Found{Storage::kForeign,
+                 has(".weight_global_scale") ? "nvfp4-pack-quantized" : "mxfp4-pack-quantized"};
+  }
+  if (suffix == "qweight") return Found{Storage::kForeign, has(".g_idx") ? "gptq" : "awq"};
+  if (suffix != "weight") return std::nullopt;
+  if (is_float8(dtype)) {
+    const bool micro =
+        has(".weight_scale") && checkpoint.info(module + ".weight_scale").dtype == Dtype::kU8;
+    return micro ? Found{Storage::kForeign, "mxfp8-quantized"} : Found{Storage::kFloat8, ""};
+  }
+  if (dtype == Dtype::kI8 && has(".weight_scale")) return Found{Storage::kPlainInt, ""};
+  if (dtype == Dtype::kU8 && has(".weight_scale"))
+    return Found{Storage::kForeign, "ModelOpt NVFP4"};
+  return std::nullopt;
+}
+
+}  // namespace
+
+struct PackedReader::State {
+  explicit State(const checkpoint::Checkpoint& opened)
+      : checkpoint(opened),
+        config(
+            quantization_config_of(opened.config(), (opened.folder() / "config.json").string())) {
+    if (config) finder.emplace(*config);
+    for (const std::string& name : checkpoint.names()) {
+      const std::size_t dot = name.rfind('.');
+      if (dot == std::string::npos) continue;
+      const std::string module = name.substr(0, dot);
+      const auto found = detect(checkpoint, module, std::string_view(name).substr(dot + 1),
+                                checkpoint.info(name).dtype);
+      if (found) modules.emplace(module, *found);
+    }
+  }
+
+  const checkpoint::Checkpoint& checkpoint;
+  std::optional<QuantizationConfig> config;
+  std::optional<GroupFinder> finder;
+  std::map<std::string, Found> modules;
+};
+
+PackedReader::PackedReader(const checkpoint::Checkpoint& checkpoint)
+    : state_(std::make_unique<State>(checkpoint)) {}
+
+PackedReader::~PackedReader() = default;
+
+std::optional<scheme::QuantizedWeight> PackedReader::read(const std::string& module) const {
+  const auto it = state_->modules.find(module);
+  if (it == state_->modules.end()) return std::nullopt;
+  const ConfigGroup* group = state_->finder ? state_->finder->find(module) : nullptr;
+  const StoredModule stored{state_->checkpoint, module, group};
+  switch (it->second.storage) {
+    case Storage::kPackedInt:
+      return read_packed_int(stored);
+    case Storage::kPlainInt:
+      return read_plain_int(stored);
+    case Storage::kFloat8:
+      return read_float8(stored);
+    case Storage::kForeign:
+      break;
+  }
+  base::fail(
+      base::ErrorKind::kUnsupported, state_->checkpoint.folder().string() + ": module " + module,
+      "stored as {}; whit reads pack-quantized, int-quantized and FP8 weights", it->second.format);
+}
+
+bool PackedReader::is_quantized(const std::string& module) const {
+  return state_->modules.count(module) != 0;
+}
+
+std::vector<std::string> PackedReader::modules() const {
+  std::vector<std::string> names;
+  for (const auto& [name, found] : state_->modules) names.push_back(name);
+  return names;
+}
+
+std::vector<std::string> PackedReader::tensors_of(const std::string& module) const {
+  std::vector<std::string> names;
+  if (!is_quantized(module)) return names;
+  for (const std::string_view suffix : kSuffixes) {
+    std::string name = module + "." + std::string(suffix);
+    if (state_->checkpoint.has(name)) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+const std::optional<QuantizationConfig>& PackedReader::config() const {
+  return state_->config;
+}
+
+}  // namespace whit::formats
