@@ -64,6 +64,9 @@ Fields fields_of(const StoredModule& stored, std::int64_t cols, std::int64_t wor
     fail(ErrorKind::kInput, subject, "{} words a row; {} columns of {} bits need {}", words, cols,
          args->num_bits, words_of(cols, args->num_bits, WordPacking::kDense));
   }
+  const std::int64_t full = words * 32 / cols;  // of rows that fill their last word
+  if (words * 32 % cols == 0 && full >= 2 && full <= 8)
+    return {static_cast<int>(full), WordPacking::kDense};
   for (const WordPacking packing : {WordPacking::kDense, WordPacking::kWholeElements}) {
     std::vector<int> fits;
     for (int bits = 2; bits <= 8; ++bits)
