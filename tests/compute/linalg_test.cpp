@@ -147,6 +147,13 @@ TEST_P(LinalgContract, PermutesRowsAndColumns) {
   Tensor identity({4, 5}, Dtype::kF32);
   backend->linalg().permute(a.matrix(), {}, {}, identity.matrix());
   expect_same_bytes(identity, a);
+  Tensor codes({4, 5}, Dtype::kI8);
+  for (int i = 0; i < 20; ++i) codes.as<std::int8_t>()[i] = static_cast<std::int8_t>(10 * i - 100);
+  Tensor moved({3, 2}, Dtype::kI8);
+  backend->linalg().permute(codes.matrix(), rows, cols, moved.matrix());
+  for (std::size_t i = 0; i < 3; ++i)
+    for (std::size_t j = 0; j < 2; ++j)
+      EXPECT_EQ(moved.as<std::int8_t>()[i * 2 + j], codes.as<std::int8_t>()[rows[i] * 5 + cols[j]]);
 }
 
 TEST_P(LinalgContract, DiagonalIsReadAndAddedTo) {

@@ -136,7 +136,7 @@ TEST(ShrinkCount, FallsFromTheWidthToNothing) {
   for (std::int64_t n = 1; n < 1100; ++n) EXPECT_LE(shrink_count(n, 256), shrink_count(n - 1, 256));
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Factoring, ::testing::Values("reference"));
+INSTANTIATE_TEST_SUITE_P(Backends, Factoring, ::testing::Values("reference", "cpu2"));
 
 }  // namespace
 }  // namespace whit::quant

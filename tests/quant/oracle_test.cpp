@@ -116,7 +116,7 @@ TEST_P(AgainstOracle, PlainRounding) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, AgainstOracle, ::testing::Values("reference"));
+INSTANTIATE_TEST_SUITE_P(Backends, AgainstOracle, ::testing::Values("reference", "cpu2"));
 
 }  // namespace
 }  // namespace whit::quant

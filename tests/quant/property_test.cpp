@@ -199,7 +199,37 @@ TEST_P(Property, RefusesWhatItCannotDo) {
     EXPECT_THROW(rtn(*backend_, w.matrix(), args), base::Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Property, ::testing::Values("reference"));
+// Wide and tall enough that every product is cut into several tiles.
+TEST(Threads, SameBytesForAnyNumber) {
+  const std::int64_t width = 640;
+  const std::vector<float> w = heavy_weights(300, width, 3);
+  const std::vector<float> x = correlated_inputs(1500, width, 4);
+  std::vector<std::int8_t> codes, rounded;
+  std::vector<float> scales;
+  WeightReport report;
+  for (const std::string name : {"cpu1", "cpu2", "cpu7"}) {
+    const auto backend = make_backend(name);
+    const tensor::Tensor device = upload(*backend, w, width);
+    const stats::Gram gram = gram_of(*backend, x, width);
+    const Factor factor = factor_gram(*backend, gram, {});
+    WeightReport now;
+    const auto q = gptq(*backend, device.matrix(), gram, factor, grid_of(4, true, 128), 128, &now);
+    if (codes.empty()) {
+      codes = codes_of(*backend, q.codes);
+      rounded = codes_of(*backend, rtn(*backend, device.matrix(), grid_of(4, false, 128)).codes);
+      scales = tensor::to_f32_vector(q.scales.view());
+      report = now;
+    }
+    EXPECT_EQ(codes, codes_of(*backend, q.codes)) << name;
+    EXPECT_EQ(rounded,
+              codes_of(*backend, rtn(*backend, device.matrix(), grid_of(4, false, 128)).codes));
+    EXPECT_EQ(scales, tensor::to_f32_vector(q.scales.view())) << name;
+    EXPECT_EQ(report.proxy_error, now.proxy_error) << name;
+    EXPECT_EQ(report.proxy_error_rtn, now.proxy_error_rtn) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, Property, ::testing::Values("reference", "cpu2"));
 
 }  // namespace
 }  // namespace whit::quant

@@ -75,8 +75,9 @@ stats::Gram gram_of(compute::Backend& backend, const std::vector<float>& x, std:
   return gram;
 }
 
-std::unique_ptr<compute::Backend> make_backend(const std::string&) {
-  return compute::make_reference_backend();
+std::unique_ptr<compute::Backend> make_backend(const std::string& name) {
+  if (name == "reference") return compute::make_reference_backend();
+  return compute::make_cpu_backend(std::stoi(name.substr(3)));
 }
 
 std::vector<std::int8_t> codes_of(compute::Backend& backend, const tensor::Tensor& codes) {

@@ -101,17 +101,13 @@ class CpuLinalg final : public Linalg {
           "permute: extents");
     for (const std::int32_t r : rows) check(r >= 0 && r < in.rows, "permute: row index");
     for (const std::int32_t c : cols) check(c >= 0 && c < in.cols, "permute: column index");
-    parallel_pieces(threads_, out.rows, kRowPiece, [&](std::int64_t begin, std::int64_t count) {
-      for (std::int64_t i = begin; i < begin + count; ++i) {
-        const float* from = in.row<float>(rows.empty() ? i : rows[static_cast<std::size_t>(i)]);
-        float* to = out.row<float>(i);
-        if (cols.empty())
-          std::copy_n(from, out.cols, to);
-        else
-          for (std::int64_t j = 0; j < out.cols; ++j)
-            to[j] = from[cols[static_cast<std::size_t>(j)]];
-      }
-    });
+    check(in.dtype == out.dtype &&
+              (in.dtype == tensor::Dtype::kF32 || in.dtype == tensor::Dtype::kI8),
+          "permute: dtype");
+    if (in.dtype == tensor::Dtype::kI8)
+      permute_as<std::int8_t>(in, rows, cols, out);
+    else
+      permute_as<float>(in, rows, cols, out);
   }
 
   std::vector<double> diagonal(ConstMatrixView square) override {
@@ -151,6 +147,22 @@ class CpuLinalg final : public Linalg {
   }
 
  private:
+  template <typename T>
+  void permute_as(ConstMatrixView in, std::span<const std::int32_t> rows,
+                  std::span<const std::int32_t> cols, MatrixView out) const {
+    parallel_pieces(threads_, out.rows, kRowPiece, [&](std::int64_t begin, std::int64_t count) {
+      for (std::int64_t i = begin; i < begin + count; ++i) {
+        const T* from = in.row<T>(rows.empty() ? i : rows[static_cast<std::size_t>(i)]);
+        T* to = out.row<T>(i);
+        if (cols.empty())
+          std::copy_n(from, out.cols, to);
+        else
+          for (std::int64_t j = 0; j < out.cols; ++j)
+            to[j] = from[cols[static_cast<std::size_t>(j)]];
+      }
+    });
+  }
+
   int threads_;
 };
 
