@@ -14,14 +14,21 @@ namespace fs = std::filesystem;
 
 using TokenId = std::int32_t;
 
+// Text in and out of ids. Functions may be called from several threads at once.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
   // Ids of `text`. Added tokens in the text are recognised. add_special: also what the
-  // post-processor adds (BOS and the like).
+  // post-processor adds (BOS and the like). Bytes that are not UTF-8 are read as U+FFFD.
+  // Errors: kInput where the tokenizer's regular expression exceeds its limits on this text.
   virtual std::vector<TokenId> encode(std::string_view text, bool add_special) const = 0;
   // Text of ids, as the Hugging Face decoder gives it; skip_special leaves special tokens out.
+  // Ids that name no token are passed over.
   virtual std::string decode(const std::vector<TokenId>& ids, bool skip_special) const = 0;
+  // What one id adds to the text, before bytes are made whole characters (StreamDecoder does that);
+  // nullopt where it is left out. first: all ids before it were left out.
+  virtual std::optional<std::string> bytes_of(TokenId id, bool skip_special, bool first) const = 0;
+  // One more than the largest id.
   virtual std::int64_t vocabulary() const = 0;
   virtual std::optional<TokenId> id_of(std::string_view token) const = 0;
   virtual std::optional<TokenId> bos() const = 0;

@@ -1,0 +1,60 @@
+#include "text/post_processor.h"
+
+namespace whit::text {
+
+namespace {
+
+constexpr int kMaxDepth = 16;
+constexpr std::int64_t kMaxId = 1 << 24;
+
+// One level of template around what `frame` has already.
+void add_template(const Field& field, Frame& frame) {
+  const Field pieces = field.at("single");
+  Frame outer;
+  bool text_seen = false;
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const Field piece = pieces.item(i);
+    if (const auto sequence = piece.find("Sequence")) {
+      const std::string id = sequence->at("id").string();
+      if (id != "A" || text_seen) {
+        sequence->fail_unsupported("sequence {:?} in the template of a single text", id);
+      }
+      text_seen = true;
+      continue;
+    }
+    const std::string name = piece.at("SpecialToken").at("id").string();
+    const Field ids = field.at("special_tokens").at(name).at("ids");
+    for (std::size_t k = 0; k < ids.size(); ++k) {
+      const std::int64_t id = ids.item(k).integer();
+      if (id < 0 || id >= kMaxId) ids.item(k).fail_input("{}; expected a token id", id);
+      (text_seen ? outer.after : outer.before).push_back(static_cast<TokenId>(id));
+    }
+  }
+  if (!text_seen) pieces.fail_input("no sequence \"A\"; expected the text's place");
+  frame.before.insert(frame.before.begin(), outer.before.begin(), outer.before.end());
+  frame.after.insert(frame.after.end(), outer.after.begin(), outer.after.end());
+}
+
+void add_processor(const Field& field, int depth, Frame& frame) {
+  const std::string type = field.at("type").string();
+  if (type == "Sequence") {
+    if (depth >= kMaxDepth) field.fail_input("nested {} deep; expected less", depth);
+    const Field items = field.at("processors");
+    for (std::size_t i = 0; i < items.size(); ++i) add_processor(items.item(i), depth + 1, frame);
+  } else if (type == "TemplateProcessing") {
+    add_template(field, frame);
+  } else if (type != "ByteLevel") {
+    field.fail_unsupported(
+        "post-processor {:?}; whit knows Sequence, TemplateProcessing, ByteLevel", type);
+  }
+}
+
+}  // namespace
+
+Frame read_post_processor(std::optional<Field> field) {
+  Frame frame;
+  if (field) add_processor(*field, 0, frame);
+  return frame;
+}
+
+}  // namespace whit::text

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace whit::text {
+
+// Half-open byte range of a match.
+struct Match {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
+// What a search needs besides the pattern: one per thread, shared by all patterns.
+class RegexScratch {
+ public:
+  RegexScratch();
+  ~RegexScratch();
+  RegexScratch(const RegexScratch&) = delete;
+  RegexScratch& operator=(const RegexScratch&) = delete;
+
+ private:
+  friend class Regex;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// A regular expression in the dialect of tokenizer.json (Oniguruma's with Unicode classes).
+// Errors: kInput where it does not compile, kUnsupported for a construct that PCRE2 reads
+// differently from Oniguruma; subject as given.
+class Regex {
+ public:
+  Regex(std::string_view pattern, std::string subject);
+  ~Regex();
+  Regex(Regex&&) noexcept;
+  Regex& operator=(Regex&&) noexcept;
+
+  // First match in `text` (valid UTF-8) at or after byte `from`, which is a character's first.
+  // Errors: kInput where the search exceeds its limits.
+  std::optional<Match> search(std::string_view text, std::size_t from, RegexScratch& scratch) const;
+
+ private:
+  struct Code;
+  std::unique_ptr<Code> code_;
+  std::string subject_;
+};
+
+// The same pattern in PCRE2's dialect. Errors as above.
+std::string translate_pattern(std::string_view pattern, const std::string& subject);
+
+}  // namespace whit::text

@@ -1,0 +1,236 @@
+// Oniguruma's dialect (what tokenizer.json is written in) to PCRE2's. Both read most of it alike;
+// what they read differently is rewritten here, or refused.
+#include <array>
+#include <cctype>
+#include <cstdint>
+
+#include "base/error.h"
+#include "text/regex.h"
+
+namespace whit::text {
+
+namespace {
+
+// White_Space and its complement, as members of a class. PCRE2's own \s also takes U+180E.
+constexpr std::string_view kSpace =
+    R"(\x09-\x0d\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+constexpr std::string_view kNoSpace =
+    R"(\x00-\x08\x0e-\x1f\x21-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027})"
+    R"(\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff})";
+// Alphabetic, Mark, Decimal_Number, Connector_Punctuation. PCRE2's own \w is another set.
+constexpr std::string_view kWord =
+    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169})"
+    R"(\x{1f170}-\x{1f189})";
+
+class Translator {
+ public:
+  Translator(std::string_view pattern, const std::string& subject)
+      : pattern_(pattern), subject_(subject) {}
+
+  std::string run() {
+    while (at_ < pattern_.size()) {
+      const char c = pattern_[at_];
+      if (c == '\\') {
+        escape(false);
+      } else if (c == '[') {
+        character_class();
+      } else if (c == '(') {
+        group();
+      } else if (c == '{') {
+        quantifier();
+      } else {
+        out_.push_back(c);
+        ++at_;
+      }
+    }
+    return std::move(out_);
+  }
+
+ private:
+  [[noreturn]] void refuse(std::string_view what) const {
+    base::fail(base::ErrorKind::kUnsupported, subject_,
+               "{} at byte {} of the regular expression {:?}", what, at_, pattern_);
+  }
+
+  char peek(std::size_t ahead) const {
+    return at_ + ahead < pattern_.size() ? pattern_[at_ + ahead] : '\0';
+  }
+
+  void group() {
+    if (peek(1) == '*') refuse("a verb '(*'");
+    if (peek(1) != '?') {
+      out_.push_back('(');
+      ++at_;
+      return;
+    }
+    constexpr std::array<std::string_view, 7> kKnown = {"(?:",  "(?i:", "(?=", "(?!",
+                                                        "(?<=", "(?<!", "(?>"};
+    for (const std::string_view known : kKnown) {
+      if (pattern_.substr(at_, known.size()) == known) {
+        out_.append(known);
+        at_ += known.size();
+        return;
+      }
+    }
+    if (at_ == 0 && pattern_.substr(0, 4) == "(?i)") {
+      out_.append("(?i)");
+      at_ += 4;
+      return;
+    }
+    refuse("a group that is none of (?: (?i: (?= (?! (?<= (?<! (?>");
+  }
+
+  void quantifier() {
+    const std::size_t close = pattern_.find('}', at_);
+    if (close == std::string_view::npos || peek(1) == ',' || peek(1) == '}') {
+      refuse("a '{' that is no counted repeat");
+    }
+    for (std::size_t i = at_ + 1; i < close; ++i) {
+      if (std::isdigit(static_cast<unsigned char>(pattern_[i])) == 0 && pattern_[i] != ',') {
+        refuse("a '{' that is no counted repeat");
+      }
+    }
+    if (close + 1 < pattern_.size() && pattern_[close + 1] == '+') refuse("'}+'");
+    out_.append(pattern_.substr(at_, close + 1 - at_));
+    at_ = close + 1;
+  }
+
+  void character_class() {
+    out_.push_back('[');
+    ++at_;
+    if (peek(0) == '^') {
+      out_.push_back('^');
+      ++at_;
+    }
+    if (peek(0) == ']') refuse("an empty class");
+    while (at_ < pattern_.size() && pattern_[at_] != ']') {
+      if (pattern_[at_] == '\\') {
+        escape(true);
+      } else if (pattern_[at_] == '[') {
+        refuse("a class within a class");
+      } else if (pattern_[at_] == '&' && peek(1) == '&') {
+        refuse("an intersection of classes");
+      } else {
+        out_.push_back(pattern_[at_++]);
+      }
+    }
+    if (at_ == pattern_.size()) {
+      base::fail(base::ErrorKind::kInput, subject_, "a class without ']' in {:?}; expected its end",
+                 pattern_);
+    }
+    out_.push_back(']');
+    ++at_;
+  }
+
+  void set(std::string_view members, bool negated, bool in_class) {
+    if (in_class) {
+      if (negated) refuse("this negated set within a class");
+      out_.append(members);
+    } else {
+      out_.append(negated ? "[^" : "[").append(members).append("]");
+    }
+    at_ += 2;
+  }
+
+  void escape(bool in_class) {
+    const char c = peek(1);
+    switch (c) {
+      case 's':
+        return set(kSpace, false, in_class);
+      case 'S':
+        return set(kNoSpace, false, in_class);
+      case 'w':
+        return set(kWord, false, in_class);
+      case 'W':
+        return set(kWord, true, in_class);
+      case 'd':
+      case 'D':
+        out_.append(c == 'd' ? R"(\p{Nd})" : R"(\P{Nd})");
+        at_ += 2;
+        return;
+      case 'v':
+        out_.append(R"(\x0b)");
+        at_ += 2;
+        return;
+      case 'p':
+      case 'P':
+        return property();
+      case 'u':
+      case 'x':
+        return code_point();
+      case 'n':
+      case 'r':
+      case 't':
+      case 'f':
+      case 'a':
+      case 'e':
+        break;
+      default:
+        if (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '\0') {
+          refuse("an escape that whit does not know");
+        }
+        // A character outside ASCII stands for itself; its other bytes follow as they are.
+        if (static_cast<unsigned char>(c) >= 0x80) {
+          ++at_;
+          return;
+        }
+    }
+    out_.append(pattern_.substr(at_, 2));
+    at_ += 2;
+  }
+
+  // General categories are the same in both. PCRE2 reads a script's bare name as its extensions.
+  void property() {
+    const std::size_t close = pattern_.find('}', at_);
+    if (peek(2) != '{' || close == std::string_view::npos) refuse("a property without braces");
+    std::string_view name = pattern_.substr(at_ + 3, close - at_ - 3);
+    bool negated = peek(1) == 'P';
+    if (!name.empty() && name.front() == '^') {
+      negated = !negated;
+      name.remove_prefix(1);
+    }
+    for (const char c : name) {
+      if (std::isalpha(static_cast<unsigned char>(c)) == 0 && c != '_') refuse("this property");
+    }
+    if (name.empty()) refuse("this property");
+    out_.append(negated ? R"(\P{)" : R"(\p{)");
+    if (name.size() > 2) out_.append("sc:");
+    out_.append(name).append("}");
+    at_ = close + 1;
+  }
+
+  void code_point() {
+    std::size_t digits = at_ + 2;
+    std::size_t count = 2;
+    std::size_t after = 0;
+    if (peek(1) == 'u') {
+      count = 4;
+    } else if (peek(2) == '{') {
+      const std::size_t close = pattern_.find('}', at_);
+      ++digits;
+      count = close == std::string_view::npos ? 0 : close - digits;
+      after = 1;
+    }
+    if (count == 0 || count > 8 || digits + count > pattern_.size()) refuse("this code point");
+    const std::string_view hex = pattern_.substr(digits, count);
+    for (const char c : hex) {
+      if (std::isxdigit(static_cast<unsigned char>(c)) == 0) refuse("this code point");
+    }
+    if (peek(1) == 'x' && after == 0 && hex.front() > '7') refuse("a byte that is no character");
+    out_.append(R"(\x{)").append(hex).append("}");
+    at_ = digits + count + after;
+  }
+
+  std::string_view pattern_;
+  const std::string& subject_;
+  std::size_t at_ = 0;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string translate_pattern(std::string_view pattern, const std::string& subject) {
+  return Translator(pattern, subject).run();
+}
+
+}  // namespace whit::text
