@@ -11,19 +11,23 @@ namespace whit::data {
 
 namespace fs = std::filesystem;
 
-// How calibration sequences are cut from a dataset.
+// How calibration sequences are cut from a dataset. Lengths are in tokens and count BOS.
 struct SampleArgs {
   std::int64_t samples = 128;
-  std::int64_t max_length = 2048;   // longer ones are cut at a seeded random offset
-  std::int64_t min_length = 16;     // shorter ones are passed over
-  bool pack = false;                // join rows until max_length is full
-  bool bos = true;                  // BOS first where the tokenizer has one
+  std::int64_t max_length = 2048;  // longer rows give a slice at a seeded random offset
+  std::int64_t min_length = 16;    // shorter rows are passed over
+  bool pack = false;               // join rows, BOS between them, until max_length is full
+  bool bos = true;                 // BOS first where the tokenizer has one
   std::uint64_t seed = 0;
+  std::string column = {};  // field of a JSONL row; empty: input_ids where there, else text
 };
 
 // What became of every row.
 struct SampleSummary {
+  std::int64_t rows = 0;  // in the file; only rows_read of them were needed
   std::int64_t rows_read = 0, rows_used = 0, rows_too_short = 0, rows_cut = 0, tokens = 0;
+  std::int64_t longest_row = 0;      // tokens, of the rows read
+  std::int64_t samples_missing = 0;  // the dataset held that many fewer than asked for
 };
 
 struct Samples {
@@ -32,10 +36,24 @@ struct Samples {
 };
 
 // Rows from JSONL ({"text"} or {"input_ids"}) or plain text, shuffled by the seed, cut, tokenized.
+// Every row that is long enough gives BOS and one slice of max_length - 1 tokens, a shorter one
+// (of min_length or more) itself; where the rows do not suffice, long ones give further slices,
+// that do not overlap as long as there are such, and never one twice. A row of input_ids gets BOS
+// only where it begins with it. A large plain text is a row for every 256 KiB (or more, for a large
+// max_length). Only rows that are used are tokenized.
 // tokenizer may be null where every row carries input_ids. Ids are checked against `vocabulary`.
 // The same file, arguments and seed give the same sequences on every machine.
-// Errors: kInput, subject = file:line; kInput where no row is long enough.
+// Errors: kInput, subject = file:line; kInput where no row is long enough; kUsage for lengths that
+// contradict each other; kUnsupported for other kinds of files.
 Samples draw_samples(const fs::path& file, const SampleArgs& args, const text::Tokenizer* tokenizer,
                      std::int64_t vocabulary);
+
+// Ids of a text to measure perplexity on, at most max_tokens (0: all), without special tokens: a
+// plain text whole, the texts of a JSONL file joined by an empty line, or its input_ids end to end.
+// A text is tokenized whole even where fewer ids are asked for, since later characters can change
+// earlier ids. tokenizer may be null where rows carry input_ids. Errors: kInput, as above.
+std::vector<text::TokenId> read_eval_ids(const fs::path& file, std::int64_t max_tokens,
+                                         const text::Tokenizer* tokenizer, std::int64_t vocabulary,
+                                         const std::string& column = {});
 
 }  // namespace whit::data

@@ -12,8 +12,9 @@ namespace whit::text {
 namespace {
 
 Field model_field(const Field& root) {
-  if (!root.find("model") && root.find("vocab") && root.find("config")) {
-    root.fail_unsupported("a Tekken file; whit reads Hugging Face's tokenizer.json");
+  if (!root.find("model") && (root.find("vocab") || root.find("bpe_ranks"))) {
+    root.fail_unsupported(
+        "a Tekken or tiktoken vocabulary; whit reads Hugging Face's tokenizer.json");
   }
   Field model = root.at("model");
   const std::string type = model.at("type").string();
