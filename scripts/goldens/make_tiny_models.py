@@ -1,0 +1,264 @@
+"""Tiny random checkpoints with awkward dimensions, and what transformers computes from them.
+
+    python scripts/goldens/make_tiny_models.py tests/golden/model
+
+Made with torch 2.15.0, transformers 5.24.0, safetensors 0.8.0 on a CPU (pip install torch==2.15.0
+transformers==5.24.0 safetensors numpy). For each case: a folder with config.json and model.safetensors as
+a user would have it, and beside it CASE.golden.safetensors with `ids` [T] and `logits` [T,V] of transformers in fp32 with eager
+attention and eager experts, on the weights as they read after storage (FP8 is dequantized here:
+transformers takes the block size from the grid). `mtp_logits` [D,T,V] come from the equations of
+the DeepSeek-V3 report (arXiv:2412.19437, section 2.2) around transformers' own decoder layer.
+`python ... --mtp DEMO_MODEL OUT` writes the MTP logits of the demo model instead.
+"""
+import json
+import pathlib
+import sys
+import tempfile
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3DecoderLayer, DeepseekV3RMSNorm
+
+T = 40
+DEEPSEEK = dict(
+    model_type="deepseek_v3", architectures=["DeepseekV3ForCausalLM"], vocab_size=72, hidden_size=84, intermediate_size=100,
+    moe_intermediate_size=20, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=3, n_shared_experts=1,
+    n_routed_experts=8, routed_scaling_factor=2.5, kv_lora_rank=28, q_lora_rank=36, qk_rope_head_dim=8, v_head_dim=20,
+    qk_nope_head_dim=12, topk_method="noaux_tc", scoring_func="sigmoid", n_group=4, topk_group=2, num_experts_per_tok=3,
+    moe_layer_freq=1, first_k_dense_replace=1, norm_topk_prob=True, hidden_act="silu", max_position_embeddings=64,
+    rms_norm_eps=1e-5, tie_word_embeddings=False, rope_theta=1000.0, rope_scaling=None, attention_bias=False,
+    num_nextn_predict_layers=0, torch_dtype="bfloat16", bos_token_id=0, eos_token_id=1)
+LLAMA = dict(
+    model_type="llama", architectures=["LlamaForCausalLM"], vocab_size=72, hidden_size=84, intermediate_size=100,
+    num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, head_dim=10, hidden_act="silu",
+    max_position_embeddings=64, rms_norm_eps=1e-5, tie_word_embeddings=False, rope_theta=1000.0, rope_scaling=None,
+    attention_bias=False, mlp_bias=False, torch_dtype="bfloat16", bos_token_id=0, eos_token_id=1)
+YARN = dict(type="yarn", factor=4, original_max_position_embeddings=16, beta_fast=32, beta_slow=1)
+FP8 = dict(quantization_config=dict(activation_scheme="dynamic", fmt="e4m3", quant_method="fp8", weight_block_size=[128, 128]))
+
+CASES = {
+    # blocks of 128x128, ragged in rows (152, 60, 156) and columns (148, 152), like DeepSeek-V3's 576 rows
+    "deepseek_fp8_yarn": DEEPSEEK | FP8 | dict(
+        hidden_size=148, intermediate_size=152, v_head_dim=44, qk_nope_head_dim=44, num_hidden_layers=3, moe_intermediate_size=16,
+        rope_scaling=YARN | dict(mscale=0.7, mscale_all_dim=1.0)),
+    "deepseek_no_q_lora_one_group": DEEPSEEK | dict(
+        q_lora_rank=None, n_group=1, topk_group=1, first_k_dense_replace=2, num_hidden_layers=3, n_shared_experts=0,
+        norm_topk_prob=False, num_attention_heads=5, num_key_value_heads=5, v5=True),
+    "deepseek_no_dense_linear_bias": DEEPSEEK | dict(
+        first_k_dense_replace=0, attention_bias=True, rope_interleave=False, tie_word_embeddings=True, torch_dtype="float16",
+        rope_scaling=dict(type="linear", factor=3.0)),
+    "deepseek_two_mtp": DEEPSEEK | dict(
+        num_nextn_predict_layers=2, n_routed_experts=4, n_group=2, topk_group=1, num_experts_per_tok=1, n_shared_experts=2,
+        rope_scaling=YARN | dict(mscale=1.0, mscale_all_dim=1.0), v_head_dim=36),
+    "llama_gqa_biases": LLAMA | dict(attention_bias=True, mlp_bias=True, torch_dtype="float32"),
+    "llama_linear_tied": LLAMA | dict(tie_word_embeddings=True, num_key_value_heads=6, rope_scaling=dict(type="linear", factor=2.5)),
+    "llama_dynamic_long": LLAMA | dict(max_position_embeddings=24, rope_scaling=dict(type="dynamic", factor=2.0)),
+    "llama_llama3_v5": LLAMA | dict(v5=True, tie_word_embeddings=True, rope_scaling=dict(
+        rope_type="llama3", factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32)),
+    "llama_yarn_default": LLAMA | dict(hidden_size=63, num_attention_heads=3, num_key_value_heads=1, head_dim=18, rope_scaling=YARN),
+    "llama_yarn_attention_factor": LLAMA | dict(v5=True, rope_scaling=dict(
+        rope_type="yarn", factor=4.0, original_max_position_embeddings=16, beta_fast=20, beta_slow=2, truncate=False, attention_factor=0.9)),
+    "llama_yarn_no_original": LLAMA | dict(rope_scaling=dict(rope_type="yarn", factor=8.0, mscale=0.8, mscale_all_dim=0.6)),
+    "llama_null_head_dim_fp8": LLAMA | FP8 | dict(
+        head_dim=None, hidden_size=132, num_attention_heads=11, num_key_value_heads=11, intermediate_size=140, num_hidden_layers=1),
+    "llama_fp8_per_tensor": LLAMA | dict(num_hidden_layers=1, scale="tensor"),
+}
+
+
+def quantize_blocks(w, block):
+    """Codes and scales of ceil(rows/block) x ceil(cols/block) blocks, and what they decode to in fp32."""
+    rows, cols = w.shape
+    scales = torch.zeros(-(-rows // block), -(-cols // block))
+    codes = torch.zeros(rows, cols, dtype=torch.float8_e4m3fn)
+    back = torch.zeros(rows, cols)
+    for i in range(scales.shape[0]):
+        for j in range(scales.shape[1]):
+            part = (slice(i * block, (i + 1) * block), slice(j * block, (j + 1) * block))
+            scales[i, j] = w[part].abs().max() / 448.0
+            codes[part] = (w[part] / scales[i, j]).to(torch.float8_e4m3fn)
+            back[part] = codes[part].float() * scales[i, j]
+    return codes, scales, back
+
+
+def store(name, w, config, scale):
+    """What a checkpoint holds for one tensor, and its value in fp32."""
+    is_linear = name.endswith("_proj.weight") and "eh_proj" not in name or name.endswith("with_mqa.weight")
+    if is_linear and "quantization_config" in config:
+        codes, scales, back = quantize_blocks(w, 128)
+        return {name: codes, name + "_scale_inv": scales}, back
+    if is_linear and scale == "tensor":
+        codes, scales, back = quantize_blocks(w, 1 << 20)
+        return {name: codes, name + "_scale": scales.reshape(())}, back
+    dtype = torch.float32 if name.endswith("e_score_correction_bias") else getattr(torch, config["torch_dtype"])
+    kept = w.to(dtype).contiguous()
+    return {name: kept}, kept.float()
+
+
+def random_value(name, shape, generator):
+    noise = torch.randn(shape, generator=generator)
+    if name.endswith("e_score_correction_bias"):
+        return noise * 0.3 - 0.3
+    if "norm" in name:
+        return 1.0 + 0.2 * noise
+    if name.endswith(".bias"):
+        return 0.3 * noise
+    if "embed_tokens" in name or "lm_head" in name or "shared_head" in name:
+        return 0.3 * noise
+    return noise * 1.2 / shape[-1] ** 0.5 if len(shape) == 2 else noise
+
+
+def mtp_tensor_shapes(config, index, layer_shapes):
+    h = config["hidden_size"]
+    prefix = f"model.layers.{index}."
+    shapes = {prefix + n: s for n, s in layer_shapes.items()}
+    return shapes | {prefix + "enorm.weight": (h,), prefix + "hnorm.weight": (h,), prefix + "eh_proj.weight": (h, 2 * h),
+                     prefix + "shared_head.norm.weight": (h,)}
+
+
+def load_reference(folder):
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager")
+    return model.eval()
+
+
+def fused_layer(config, tensors, prefix):
+    """transformers' decoder layer with the tensors of one prefix."""
+    layer = DeepseekV3DecoderLayer(config, config.num_hidden_layers).eval().float()
+    own = {n[len(prefix):]: w for n, w in tensors.items() if n.startswith(prefix)}
+    state = {n: own[n] for n in layer.state_dict() if n in own}
+    experts = [tuple(own[f"mlp.experts.{e}.{p}_proj.weight"] for p in ("gate", "up", "down")) for e in range(config.n_routed_experts)]
+    state["mlp.experts.gate_up_proj"] = torch.stack([torch.cat([g, u]) for g, u, _ in experts])
+    state["mlp.experts.down_proj"] = torch.stack([d for _, _, d in experts])
+    if config.n_shared_experts == 0:
+        state |= {n: w for n, w in layer.state_dict().items() if "shared_experts" in n}
+    layer.load_state_dict(state)
+    return layer
+
+
+def rms(x, weight, eps):
+    norm = DeepseekV3RMSNorm(weight.shape[0], eps)
+    norm.weight.data = weight
+    return norm(x)
+
+
+@torch.no_grad()
+def mtp_logits(model, tensors, ids):
+    """[D,T,V]: h_k = layer_k(eh_proj([enorm(embed(t_{i+k})); hnorm(h_{k-1})])), then its norm and head."""
+    config = model.config
+    config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
+    taken = []
+    hook = model.model.layers[-1].register_forward_hook(
+        lambda _m, _i, out: taken.append(out[0] if isinstance(out, tuple) else out))
+    model(ids[None])
+    hook.remove()
+    h = taken[0]
+    count = len(ids)
+    positions = torch.arange(count)[None]
+    rotary = model.model.rotary_emb(h, positions)
+    mask = torch.full((count, count), float("-inf")).triu(1)[None, None]
+    result = []
+    for depth in range(1, config.num_nextn_predict_layers + 1):
+        prefix = f"model.layers.{config.num_hidden_layers + depth - 1}."
+        own = lambda name: tensors.get(prefix + name)
+        following = ids[torch.clamp(torch.arange(count) + depth, max=count - 1)]
+        table = own("embed_tokens.weight")
+        embedded = (model.model.embed_tokens.weight if table is None else table)[following][None]
+        joined = torch.cat([rms(embedded, own("enorm.weight"), config.rms_norm_eps), rms(h, own("hnorm.weight"), config.rms_norm_eps)], -1)
+        out = fused_layer(config, tensors, prefix)(joined @ own("eh_proj.weight").T, attention_mask=mask, position_embeddings=rotary,
+                                                   position_ids=positions)
+        h = out[0] if isinstance(out, tuple) else out
+        head = own("shared_head.head.weight")
+        head = model.lm_head.weight if head is None else head
+        result.append((rms(h, own("shared_head.norm.weight"), config.rms_norm_eps) @ head.T)[0])
+    return torch.stack(result)
+
+
+def write_reference_folder(folder, config, tensors):
+    plain = {k: v for k, v in config.items() if k != "quantization_config"}
+    (folder / "config.json").write_text(json.dumps(plain))
+    save_file({n: w.contiguous() for n, w in tensors.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@torch.no_grad()
+def make_case(name, case, out):
+    case = dict(case)
+    v5, scale = case.pop("v5", False), case.pop("scale", None)
+    generator = torch.Generator().manual_seed(sum(map(ord, name)))
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        (scratch / "config.json").write_text(json.dumps({k: v for k, v in case.items() if k != "quantization_config"}))
+        config = AutoConfig.from_pretrained(scratch)
+        AutoModelForCausalLM.from_config(config).save_pretrained(scratch)
+        written = json.loads((scratch / "config.json").read_text())
+        shapes = {n: tuple(w.shape) for n, w in load_file(scratch / "model.safetensors").items() if w.numel() > 0}
+        empty = {n: w for n, w in load_file(scratch / "model.safetensors").items() if w.numel() == 0}
+        if case["tie_word_embeddings"]:
+            shapes.pop("lm_head.weight", None)
+        layers = case["num_hidden_layers"]
+        last = f"model.layers.{layers - 1}."
+        layer_shapes = {n[len(last):]: s for n, s in shapes.items() if n.startswith(last)}
+        mtp = case.get("num_nextn_predict_layers", 0)
+        for depth in range(mtp):
+            shapes |= mtp_tensor_shapes(case, layers + depth, layer_shapes)
+        stored, values = {}, {}
+        for tensor in sorted(shapes):
+            entries, values[tensor] = store(tensor, random_value(tensor, shapes[tensor], generator), case, scale)
+            stored |= entries
+        write_reference_folder(scratch, case, {n: w for n, w in (values | empty).items()
+                                               if not any(n.startswith(f"model.layers.{layers + d}.") for d in range(mtp))})
+        model = load_reference(scratch)
+        ids = torch.randint(0, case["vocab_size"], (T,), generator=generator)
+        golden = {"ids": ids.to(torch.int32), "logits": model(ids[None]).logits[0].float().contiguous()}
+        if mtp:
+            golden["mtp_logits"] = mtp_logits(model, values, ids).contiguous()
+    folder = out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {k: v for k, v in case.items() if k == "quantization_config"}
+    (folder / "config.json").write_text(json.dumps(written | kept if v5 else case, indent=1) + "\n")
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(golden, out / f"{name}.golden.safetensors", metadata={"torch": torch.__version__, "transformers": __import__("transformers").__version__})
+    print(f"{name}: {len(stored)} tensors, largest logit {golden['logits'].abs().max():.3f}")
+
+
+def dequantized(folder):
+    tensors = {}
+    for shard in sorted(folder.glob("*.safetensors")):
+        with safe_open(shard, "pt") as file:
+            tensors |= {n: file.get_tensor(n) for n in file.keys()}
+    values = {}
+    for name, w in tensors.items():
+        if name.endswith("_scale_inv"):
+            continue
+        scale = tensors.get(name + "_scale_inv")
+        w = w.float()
+        if scale is not None:
+            w = w * scale.repeat_interleave(128, 0).repeat_interleave(128, 1)[: w.shape[0], : w.shape[1]]
+        values[name] = w
+    return values
+
+
+@torch.no_grad()
+def make_demo_mtp(demo, out):
+    values = dequantized(demo)
+    config = json.loads((demo / "config.json").read_text())
+    extra = f"model.layers.{config['num_hidden_layers']}."
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        write_reference_folder(scratch, config, {n: w for n, w in values.items() if not n.startswith(extra)})
+        model = load_reference(scratch)
+        ids = torch.tensor(json.loads((out.parent / "moe-15m" / "reference.json").read_text())["fp8deq"]["prompt_ids"])
+        rows = torch.tensor([5, len(ids) - 2])
+        logits = mtp_logits(model, values, ids)[0][rows]
+    save_file({"rows": rows.to(torch.int32), "logits": logits.contiguous()}, out / "moe-15m-mtp.safetensors")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if sys.argv[1] == "--mtp":
+        make_demo_mtp(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]))
+    else:
+        for case_name, one in CASES.items():
+            make_case(case_name, one, pathlib.Path(sys.argv[1]))
