@@ -5,6 +5,7 @@
 #include <span>
 
 #include "text/byte_level.h"
+#include "text/unicode_additions.h"
 #include "text/utf8.h"
 
 namespace whit::text {
@@ -192,6 +193,7 @@ std::vector<TokenId> HuggingFaceTokenizer::encode(std::string_view text, bool ad
   out.reserve(text.size() / 3 + 8);
   if (add_special) out = frame_.before;
   auto work = take_workspace();
+  work->regex.expect(has_unicode_additions(text));
   for (const AddedTokens::Section& section : added_.split(text, work->regex)) {
     if (section.id == AddedTokens::kText) {
       encode_section(section.text, *work, out);

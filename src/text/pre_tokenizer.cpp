@@ -12,8 +12,8 @@ namespace {
 constexpr int kMaxDepth = 16;
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-// Rust's char::is_numeric: Unicode 16's Number, 14's being what PCRE2 10.42 has.
-constexpr std::string_view kNumeric = R"([\p{N}])";
+// Rust's char::is_numeric.
+constexpr std::string_view kNumeric = R"(\p{N})";
 
 SplitBehavior behavior_of(const Field& field) {
   const std::string name = field.string();

@@ -50,27 +50,35 @@ RegexScratch::~RegexScratch() {
 
 struct Regex::Code {
   pcre2_code* code = nullptr;
+  Code(const std::string& pattern, const std::string& subject);
+  Code(const Code&) = delete;
+  Code& operator=(const Code&) = delete;
   ~Code() { pcre2_code_free(code); }
 };
 
-Regex::Regex(std::string_view pattern, std::string subject)
-    : code_(std::make_unique<Code>()), subject_(std::move(subject)) {
-  const std::string translated = translate_pattern(pattern, subject_);
+Regex::Code::Code(const std::string& pattern, const std::string& subject) {
   int error = 0;
   PCRE2_SIZE offset = 0;
   pcre2_compile_context* context = pcre2_compile_context_create(nullptr);
   pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-  code_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
-                              &error, &offset, context);
+  code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                       PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error,
+                       &offset, context);
   pcre2_compile_context_free(context);
-  if (code_->code == nullptr) {
-    base::fail(base::ErrorKind::kInput, subject_,
+  if (code == nullptr) {
+    base::fail(base::ErrorKind::kInput, subject,
                "{} at byte {} of {:?}; expected a regular expression that compiles",
-               pcre2_message(error), offset, translated);
+               pcre2_message(error), offset, pattern);
   }
   // Without the JIT (a system that forbids it) the interpreter gives the same matches.
-  pcre2_jit_compile(code_->code, PCRE2_JIT_COMPLETE);
+  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+}
+
+Regex::Regex(std::string_view pattern, std::string subject) : subject_(std::move(subject)) {
+  const std::string plain = translate_pattern(pattern, subject_, false);
+  const std::string whole = translate_pattern(pattern, subject_, true);
+  plain_code_ = std::make_unique<Code>(plain, subject_);
+  if (whole != plain) code_ = std::make_unique<Code>(whole, subject_);
 }
 
 Regex::~Regex() = default;
@@ -79,9 +87,10 @@ Regex& Regex::operator=(Regex&&) noexcept = default;
 
 std::optional<Match> Regex::search(std::string_view text, std::size_t from,
                                    RegexScratch& scratch) const {
+  const Code& code = scratch.additions_ && code_ ? *code_ : *plain_code_;
   // The caller's text is valid, and checking it again at every call would be quadratic.
   const int found =
-      pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
+      pcre2_match(code.code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
                   PCRE2_NO_UTF_CHECK, scratch.state_->match, scratch.state_->context);
   if (found == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (found < 0) {

@@ -22,10 +22,15 @@ class RegexScratch {
   RegexScratch(const RegexScratch&) = delete;
   RegexScratch& operator=(const RegexScratch&) = delete;
 
+  // Says what the next searches' texts may hold: with Unicode's additions, patterns that name them
+  // (and are slower) are used.
+  void expect(bool unicode_additions) { additions_ = unicode_additions; }
+
  private:
   friend class Regex;
   struct State;
   std::unique_ptr<State> state_;
+  bool additions_ = true;
 };
 
 // A regular expression in the dialect of tokenizer.json (Oniguruma's with Unicode classes).
@@ -44,11 +49,13 @@ class Regex {
 
  private:
   struct Code;
-  std::unique_ptr<Code> code_;
+  std::unique_ptr<Code> code_;        // null where the other does for every text
+  std::unique_ptr<Code> plain_code_;  // for texts without Unicode's additions
   std::string subject_;
 };
 
-// The same pattern in PCRE2's dialect. Errors as above.
-std::string translate_pattern(std::string_view pattern, const std::string& subject);
+// The same pattern in PCRE2's dialect. additions: its classes name the characters that Unicode got
+// after PCRE2's tables were made. Errors as above.
+std::string translate_pattern(std::string_view pattern, const std::string& subject, bool additions);
 
 }  // namespace whit::text

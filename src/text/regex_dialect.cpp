@@ -1,11 +1,13 @@
 // Oniguruma's dialect (what tokenizer.json is written in) to PCRE2's. Both read most of it alike;
 // what they read differently is rewritten here, or refused.
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <cstdint>
 
 #include "base/error.h"
 #include "text/regex.h"
+#include "text/unicode_additions.h"
 
 namespace whit::text {
 
@@ -17,15 +19,22 @@ constexpr std::string_view kSpace =
 constexpr std::string_view kNoSpace =
     R"(\x00-\x08\x0e-\x1f\x21-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027})"
     R"(\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff})";
-// Alphabetic, Mark, Decimal_Number, Connector_Punctuation. PCRE2's own \w is another set.
-constexpr std::string_view kWord =
-    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169})"
-    R"(\x{1f170}-\x{1f189})";
+// Alphabetic, Mark, Decimal_Number, Connector_Punctuation and the numbers of Latin-1. PCRE2's own
+// \w is another set. Nl, Pc are complete.
+constexpr std::array<std::string_view, 3> kWordCategories = {"L", "M", "Nd"};
+constexpr std::string_view kWord = R"(\p{Nl}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be}\x{24b6}-\x{24e9})"
+                                   R"(\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})";
+
+// Categories whose members are those of PCRE2 and the additions. Some of Mn, Cn, C moved elsewhere.
+constexpr std::array<std::string_view, 31> kCategories = {
+    "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mc", "Me", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd",
+    "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp", "Cc"};
+constexpr std::array<std::string_view, 3> kScripts = {"Han", "Hiragana", "Katakana"};
 
 class Translator {
  public:
-  Translator(std::string_view pattern, const std::string& subject)
-      : pattern_(pattern), subject_(subject) {}
+  Translator(std::string_view pattern, const std::string& subject, bool additions)
+      : pattern_(pattern), subject_(subject), additions_(additions) {}
 
   std::string run() {
     while (at_ < pattern_.size()) {
@@ -122,39 +131,43 @@ class Translator {
     ++at_;
   }
 
-  void set(std::string_view members, bool negated, bool in_class) {
+  // Puts the members of a class, as a class of its own unless within one, and goes on at `after`.
+  void set(std::string_view members, bool negated, bool in_class, std::size_t after) {
     if (in_class) {
       if (negated) refuse("this negated set within a class");
       out_.append(members);
     } else {
       out_.append(negated ? "[^" : "[").append(members).append("]");
     }
-    at_ += 2;
+    at_ = after;
+  }
+
+  std::string word_members() const {
+    std::string out(kWord);
+    for (const std::string_view category : kWordCategories) out += members(category);
+    return out;
   }
 
   void escape(bool in_class) {
     const char c = peek(1);
     switch (c) {
       case 's':
-        return set(kSpace, false, in_class);
+        return set(kSpace, false, in_class, at_ + 2);
       case 'S':
-        return set(kNoSpace, false, in_class);
+        return set(kNoSpace, false, in_class, at_ + 2);
       case 'w':
-        return set(kWord, false, in_class);
       case 'W':
-        return set(kWord, true, in_class);
+        return set(word_members(), c == 'W', in_class, at_ + 2);
       case 'd':
       case 'D':
-        out_.append(c == 'd' ? R"(\p{Nd})" : R"(\P{Nd})");
-        at_ += 2;
-        return;
+        return set(members("Nd"), c == 'D', in_class, at_ + 2);
       case 'v':
         out_.append(R"(\x0b)");
         at_ += 2;
         return;
       case 'p':
       case 'P':
-        return property();
+        return property(in_class);
       case 'u':
       case 'x':
         return code_point();
@@ -179,8 +192,21 @@ class Translator {
     at_ += 2;
   }
 
-  // General categories are the same in both. PCRE2 reads a script's bare name as its extensions.
-  void property() {
+  // Members of a category or script, as they stand within a class. PCRE2 reads a script's bare
+  // name as its extensions.
+  std::string members(std::string_view name) const {
+    const bool script = name.size() > 2;
+    std::string out = fmt::format(R"(\p{{{}{}}})", script ? "sc:" : "", name);
+    if (!additions_) return out;
+    for (const UnicodeAddition& range : script ? script_additions() : category_additions()) {
+      if (range.name.substr(0, name.size()) != name) continue;
+      out += fmt::format(R"(\x{{{:x}}}-\x{{{:x}}})", static_cast<std::uint32_t>(range.begin),
+                         static_cast<std::uint32_t>(range.end));
+    }
+    return out;
+  }
+
+  void property(bool in_class) {
     const std::size_t close = pattern_.find('}', at_);
     if (peek(2) != '{' || close == std::string_view::npos) refuse("a property without braces");
     std::string_view name = pattern_.substr(at_ + 3, close - at_ - 3);
@@ -189,14 +215,13 @@ class Translator {
       negated = !negated;
       name.remove_prefix(1);
     }
-    for (const char c : name) {
-      if (std::isalpha(static_cast<unsigned char>(c)) == 0 && c != '_') refuse("this property");
-    }
-    if (name.empty()) refuse("this property");
-    out_.append(negated ? R"(\P{)" : R"(\p{)");
-    if (name.size() > 2) out_.append("sc:");
-    out_.append(name).append("}");
-    at_ = close + 1;
+    const auto among = [&](const auto& known) {
+      return std::find(known.begin(), known.end(), name) != known.end();
+    };
+    if (!among(kCategories) && !among(kScripts)) refuse("a property that whit does not know");
+    const bool cased = name == "Lu" || name == "Ll" || name == "Lt";
+    if (cased && pattern_.find("(?i") != std::string_view::npos) refuse("letter case without case");
+    set(members(name), negated, in_class, close + 1);
   }
 
   void code_point() {
@@ -223,14 +248,16 @@ class Translator {
 
   std::string_view pattern_;
   const std::string& subject_;
+  bool additions_;
   std::size_t at_ = 0;
   std::string out_;
 };
 
 }  // namespace
 
-std::string translate_pattern(std::string_view pattern, const std::string& subject) {
-  return Translator(pattern, subject).run();
+std::string translate_pattern(std::string_view pattern, const std::string& subject,
+                              bool additions) {
+  return Translator(pattern, subject, additions).run();
 }
 
 }  // namespace whit::text
