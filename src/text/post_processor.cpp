@@ -7,10 +7,8 @@ namespace {
 constexpr int kMaxDepth = 16;
 constexpr std::int64_t kMaxId = 1 << 24;
 
-// One level of template around what `frame` has already.
-void add_template(const Field& field, Frame& frame) {
+void read_template(const Field& field, Frame& frame) {
   const Field pieces = field.at("single");
-  Frame outer;
   bool text_seen = false;
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     const Field piece = pieces.item(i);
@@ -27,22 +25,22 @@ void add_template(const Field& field, Frame& frame) {
     for (std::size_t k = 0; k < ids.size(); ++k) {
       const std::int64_t id = ids.item(k).integer();
       if (id < 0 || id >= kMaxId) ids.item(k).fail_input("{}; expected a token id", id);
-      (text_seen ? outer.after : outer.before).push_back(static_cast<TokenId>(id));
+      (text_seen ? frame.after : frame.before).push_back(static_cast<TokenId>(id));
     }
   }
   if (!text_seen) pieces.fail_input("no sequence \"A\"; expected the text's place");
-  frame.before.insert(frame.before.begin(), outer.before.begin(), outer.before.end());
-  frame.after.insert(frame.after.end(), outer.after.begin(), outer.after.end());
 }
 
-void add_processor(const Field& field, int depth, Frame& frame) {
+void add_processor(const Field& field, int depth, std::optional<Frame>& frame) {
   const std::string type = field.at("type").string();
   if (type == "Sequence") {
     if (depth >= kMaxDepth) field.fail_input("nested {} deep; expected less", depth);
     const Field items = field.at("processors");
     for (std::size_t i = 0; i < items.size(); ++i) add_processor(items.item(i), depth + 1, frame);
   } else if (type == "TemplateProcessing") {
-    add_template(field, frame);
+    // The reference reads a second one as the template of a pair.
+    if (frame) field.fail_unsupported("a second template after a first");
+    read_template(field, frame.emplace());
   } else if (type != "ByteLevel") {
     field.fail_unsupported(
         "post-processor {:?}; whit knows Sequence, TemplateProcessing, ByteLevel", type);
@@ -52,9 +50,9 @@ void add_processor(const Field& field, int depth, Frame& frame) {
 }  // namespace
 
 Frame read_post_processor(std::optional<Field> field) {
-  Frame frame;
+  std::optional<Frame> frame;
   if (field) add_processor(*field, 0, frame);
-  return frame;
+  return frame.value_or(Frame{});
 }
 
 }  // namespace whit::text
