@@ -3,17 +3,21 @@ find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
-find_package(PkgConfig REQUIRED)
 
-function(whit_pkg target)
-  pkg_check_modules(${target}_pc REQUIRED IMPORTED_TARGET ${ARGN})
+# Found by header and library: the .pc file of some distributions' SentencePiece asks for protobuf,
+# which only its own build needs.
+function(whit_library target header library)
+  string(TOUPPER ${target} name)
+  find_path(${name}_INCLUDE_DIR ${header} REQUIRED)
+  find_library(${name}_LIBRARY ${library} REQUIRED)
   add_library(${target} INTERFACE)
-  target_link_libraries(${target} INTERFACE PkgConfig::${target}_pc)
+  target_include_directories(${target} SYSTEM INTERFACE ${${name}_INCLUDE_DIR})
+  target_link_libraries(${target} INTERFACE ${${name}_LIBRARY})
 endfunction()
 
-whit_pkg(whit_xxhash libxxhash)
-whit_pkg(whit_pcre2 libpcre2-8)
-whit_pkg(whit_sentencepiece sentencepiece)
+whit_library(whit_xxhash xxhash.h xxhash)
+whit_library(whit_pcre2 pcre2.h pcre2-8)
+whit_library(whit_sentencepiece sentencepiece_processor.h sentencepiece)
 
 find_path(CLI11_INCLUDE_DIR CLI/CLI.hpp REQUIRED)
 add_library(whit_cli11 INTERFACE)

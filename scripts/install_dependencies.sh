@@ -10,7 +10,7 @@ wanted=()
 for group in "$@"; do
   case $group in
     build)
-      required+=(g++ cmake ninja-build pkg-config python3
+      required+=(g++ cmake ninja-build python3
                  libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libxxhash-dev
                  libpcre2-dev libsentencepiece-dev libopenblas-dev libgtest-dev) ;;
     test) wanted+=(clang libclang-rt-dev libomp-dev clang-format-14 clang-tidy-14) ;;
