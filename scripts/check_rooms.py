@@ -103,8 +103,9 @@ def check_lines(path, lines):
 
 
 def check_namespace(path, room, text):
-    if f"namespace whit::{room}" not in text:
-        yield f"{path}:1: no namespace whit::{room}"
+    for name in re.findall(r'^namespace (\w[\w:]*) \{', text, re.M):
+        if name != f"whit::{room}" and not name.startswith((f"whit::{room}::", "std")):
+            yield f"{path}:1: namespace {name}; expected whit::{room}"
 
 
 def long_functions(lines):
@@ -119,8 +120,9 @@ def long_functions(lines):
                 words = re.findall(r'([\w:~]+)\s*\(', line)
                 name = words[0] if words else line.split()[-1]
             if opening and line.rstrip().endswith("{"):
-                is_type = re.match(r'(template.*> )?(class|struct|union|enum)\b', opening)
-                start, opening = (None if is_type else number), ""
+                is_other = (re.match(r'(template.*> )?(class|struct|union|enum|INSTANTIATE_\w+)\b', opening) or
+                            re.search(r'[={(,]\s*\{$', line.rstrip()))
+                start, opening = (None if is_other else number), ""
         elif line.startswith("}"):
             if number - start - 1 > FUNCTION_LINES:
                 yield start, name, number - start - 1
