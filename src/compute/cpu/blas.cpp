@@ -14,10 +14,9 @@ void ssyrk_(const char* uplo, const char* trans, const int* n, const int* k, con
 void sgemv_(const char* trans, const int* m, const int* n, const float* alpha, const float* a,
             const int* lda, const float* x, const int* incx, const float* beta, float* y,
             const int* incy);
-void strsm_(const char* side, const char* uplo, const char* transa, const char* diag, const int* m,
-            const int* n, const float* alpha, const float* a, const int* lda, float* b,
-            const int* ldb);
 void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info);
+void dtrtri_(const char* uplo, const char* diag, const int* n, double* a, const int* lda,
+             int* info);
 __attribute__((weak)) void openblas_set_num_threads(int count);
 __attribute__((weak)) char* openblas_get_config(void);
 }
@@ -83,19 +82,28 @@ void vector_tile(std::int64_t n, std::int64_t k, ConstTile w, const float* x, fl
   sgemv_("T", &kk, &nn, &kOne, w.data, &ldw, x, &kUnit, &kNought, y, &kUnit);
 }
 
-void solve_tile(std::int64_t m, std::int64_t n, ConstTile u, Tile x) {
-  const int mm = blas_int(m);
+void downdate_tile(std::int64_t n, std::int64_t k, ConstTile x, Tile c) {
   const int nn = blas_int(n);
-  const int ldu = leading(u.stride);
+  const int kk = blas_int(k);
   const int ldx = leading(x.stride);
-  strsm_("L", "L", "T", "N", &nn, &mm, &kOne, u.data, &ldu, x.data, &ldx);
+  const int ldc = leading(c.stride);
+  constexpr float kMinusOne = -1.0F;
+  ssyrk_("L", "T", &nn, &kk, &kMinusOne, x.data, &ldx, &kOne, c.data, &ldc);
 }
 
 bool cholesky_tile(std::int64_t n, double* a) {
   const int nn = blas_int(n);
   int info = 0;
-  dpotrf_("L", &nn, a, &nn, &info);
+  dpotrf_("U", &nn, a, &nn, &info);
   return info == 0;
+}
+
+void invert_triangle(std::int64_t n, double* a, std::int64_t stride) {
+  const int nn = blas_int(n);
+  const int lda = leading(stride);
+  int info = 0;
+  dtrtri_("U", "N", &nn, a, &lda, &info);
+  base::check(info == 0, "BLAS: inverse of a triangle with a zero pivot");
 }
 
 }  // namespace whit::compute::cpu

@@ -36,12 +36,13 @@ void gram_tile(std::int64_t n, std::int64_t k, ConstTile x, Tile c);
 // y[n] = w[n,k] x[k].
 void vector_tile(std::int64_t n, std::int64_t k, ConstTile w, const float* x, float* y);
 
-// x[m,n] := x U⁻ᵀ, u[n,n] upper triangular.
-void solve_tile(std::int64_t m, std::int64_t n, ConstTile u, Tile x);
+// Upper triangle of c[n,n] -= x xᵀ, x[n,k]; the lower is left alone.
+void downdate_tile(std::int64_t n, std::int64_t k, ConstTile x, Tile c);
 
-// a[n,n] (column-major, lower triangle, double) := its Cholesky factor. False: not positive
-// definite.
+// a[n,n] (column-major, upper triangle R, double) with a = RᵀR := R. False: not positive definite.
 bool cholesky_tile(std::int64_t n, double* a);
+// The same kind of triangle (with leading dimension `stride`) := its inverse.
+void invert_triangle(std::int64_t n, double* a, std::int64_t stride);
 
 inline ConstTile tile_at(const ConstMatrixView& m, std::int64_t i, std::int64_t j) {
   return {m.row<float>(i) + j, m.stride};

@@ -66,14 +66,14 @@ class CpuCodec final : public Codec {
     check(scales.rows == w.rows && scales.cols == groups, "fit_scales: scales");
     check(column_weights.empty() || static_cast<std::int64_t>(column_weights.size()) == w.cols,
           "fit_scales: column weights");
-    Scratch scratch(threads_, args.group_size);
-    parallel_pieces(threads_, w.rows, 4, [&](std::int64_t begin, std::int64_t count) {
+    parallel_pieces(threads_, w.rows, 8, [&](std::int64_t begin, std::int64_t count) {
+      SearchWork work(args.group_size);
       for (std::int64_t n = begin; n < begin + count; ++n) {
         for (std::int64_t g = 0; g < groups; ++g) {
           const std::int64_t k = g * args.group_size;
-          const host::GroupGrid grid = fit_group(
-              w.row<float>(n) + k, args,
-              column_weights.empty() ? nullptr : column_weights.data() + k, scratch.mine());
+          const host::GroupGrid grid =
+              fit_group(w.row<float>(n) + k, args,
+                        column_weights.empty() ? nullptr : column_weights.data() + k, work);
           scales.row<float>(n)[g] = grid.scale;
           if (zeros.data != nullptr) zeros.row<float>(n)[g] = grid.zero;
         }

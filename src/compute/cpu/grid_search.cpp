@@ -1,155 +1,225 @@
 #include "compute/cpu/grid_search.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstdint>
+#include <cmath>
 #include <limits>
 
-#include "compute/cpu/multiversion.h"
+#include "base/checked.h"
+#include "compute/cpu/lanes.h"
+#include "numeric/float_codec.h"
 
+// The search weighs up to a hundred scales a group. It is exhaustive, but for what cannot win: the
+// loss of values beyond the grid's end only grows as the scale shrinks, so the first scale at which
+// that part alone is worse than the best so far ends the search. Large values come first, so that
+// losing scales are given up early.
 namespace whit::compute::cpu {
 
 namespace {
 
-constexpr int kLanes = 16;
-constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding and taking it away rounds to whole
+constexpr int kPoints = host::kSearchPoints;
+constexpr int kPadded = (kPoints + kLanes - 1) / kLanes * kLanes;
+// Distances up to half a step are inside the grid; a little more still is, by rounding.
+constexpr float kInside = 0.5002F;
 
-struct Candidate {
-  float step;      // in units of the widest scale
-  float per_step;  // 1 / step
+struct Grid {
+  float per_step;  // 1 / step, the step in units of the widest scale
   float lo;        // codes less zero
   float hi;
 };
 
-// e^2.4 = e² 2^(0.4 log2 e), for 0 <= e. Relative error below 1e-5, and 0 where e is 0: it weighs
-// errors against each other and never reaches a result.
-WHIT_INLINE float powered(float e) {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(e);
-  const float exponent = static_cast<float>(static_cast<std::int32_t>(bits >> 23) - 127);
-  const float m = std::bit_cast<float>((bits & 0x7fffffU) | 0x3f800000U) - 1.0F;
-  // log2(1 + m) on [0, 1): least squares at Chebyshev nodes, error 4e-07.
-  float l = 0.015127916F;
-  l = l * m - 0.0781582083F;
+struct Loss {
+  float all;
+  float clipped;  // the part of values beyond the grid
+};
+
+// d^2.4 = d² 2^(0.4 log2 d), for d >= 0. Relative error below 1e-5.
+WHIT_INLINE void powered(const Floats& d, Floats& out) {
+  Words bits;
+  std::memcpy(&bits, &d, sizeof(bits));
+  const Ints biased = __builtin_convertvector(bits >> 23, Ints) - 127;
+  const Floats exponent = __builtin_convertvector(biased, Floats);
+  const Words mantissa = (bits & 0x7fffffU) | 0x3f800000U;
+  Floats m;
+  std::memcpy(&m, &mantissa, sizeof(m));
+  m -= 1.0F;
+  // log2(1 + m) on [0, 1): least squares at Chebyshev nodes, error 4e-7.
+  Floats l = m * 0.015127916F - 0.0781582083F;
   l = l * m + 0.192385055F;
   l = l * m - 0.324616384F;
   l = l * m + 0.473113345F;
   l = l * m - 0.720515514F;
   l = l * m + 1.44266405F;
-  l *= m;
-  const float x = 0.4F * (exponent + l);
-  const float shifted = x + kRound;
-  const float r = (x - (shifted - kRound)) * 0.69314718F;
-  float p = 8.3334519e-3F;
-  p = p * r + 4.1665796e-2F;
+  const Floats x = (exponent + l * m) * 0.4F;
+  const Floats shifted = x + kRound;
+  const Floats r = (x - (shifted - kRound)) * 0.69314718F;
+  Floats p = r * 8.3334519e-3F + 4.1665796e-2F;
   p = p * r + 1.6666665e-1F;
   p = p * r + 5.0e-1F;
   p = (p * r + 1.0F) * r + 1.0F;
-  const float power = std::bit_cast<float>((std::bit_cast<std::uint32_t>(shifted) + 127U) << 23);
-  return e * e * (p * power);
+  Floats power;
+  power_of_two(shifted, power);
+  out = d * d * (p * power);
 }
 
-// |x - grid value| where x is in units of the widest scale.
-WHIT_INLINE float distance(float x, const Candidate& grid) {
-  const float code = x * grid.per_step;
-  const float above = code > grid.lo ? code : grid.lo;
-  const float inside = above < grid.hi ? above : grid.hi;
-  const float rounded = (inside + kRound) - kRound;
-  const float error = x - rounded * grid.step;
-  return error < 0 ? -error : error;
+// d^2.4 on [0, 0.5]: d² times a polynomial of degree 5, |error| < 1.2e-5.
+WHIT_INLINE void powered_inside(const Floats& d, Floats& out) {
+  Floats p = d * 16.2115611F - 30.2318872F;
+  p = p * d + 23.0159075F;
+  p = p * d - 9.53557327F;
+  p = p * d + 2.93874989F;
+  p = p * d + 0.17831493F;
+  out = d * d * p;
 }
 
-WHIT_INLINE float sum_lanes(const float* lanes) {
-  float eight[8];
-  for (int j = 0; j < 8; ++j) eight[j] = lanes[j] + lanes[j + 8];
-  return ((eight[0] + eight[4]) + (eight[2] + eight[6])) +
-         ((eight[1] + eight[5]) + (eight[3] + eight[7]));
+// Distance of x from its grid value, in steps.
+WHIT_INLINE void distance(const Floats& x, const Grid& grid, Floats& out) {
+  const Floats code = x * grid.per_step;
+  const Floats rounded = (code + kRound) - kRound;
+  const Floats above = rounded > grid.lo ? rounded : Floats{} + grid.lo;
+  const Floats inside = above < grid.hi ? above : Floats{} + grid.hi;
+  const Floats signed_distance = code - inside;
+  Words bits;
+  std::memcpy(&bits, &signed_distance, sizeof(bits));
+  bits &= 0x7fffffffU;
+  std::memcpy(&out, &bits, sizeof(out));
 }
 
-// Sum of |error|^2.4; stops where it is beyond `bound` already.
-WHIT_MULTIVERSION float loss_of(const float* x, std::int64_t size, Candidate grid, float bound) {
-  float lanes[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes) {
-    for (int j = 0; j < kLanes; ++j) lanes[j] += powered(distance(x[i + j], grid));
-    if ((i & 31) != 0 && sum_lanes(lanes) > bound) return std::numeric_limits<float>::infinity();
-  }
-  float sum = sum_lanes(lanes);
-  for (; i < size; ++i) sum += powered(distance(x[i], grid));
-  return sum;
-}
-
-// Sum of weight * error².
-WHIT_MULTIVERSION float weighted_loss_of(const float* x, const float* weights, std::int64_t size,
-                                         Candidate grid) {
-  float lanes[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes) {
-    for (int j = 0; j < kLanes; ++j) {
-      const float e = distance(x[i + j], grid);
-      lanes[j] += weights[i + j] * (e * e);
+template <bool kWeighted>
+WHIT_INLINE Loss loss_of(const float* x, const float* weights, const float* largest,
+                         std::int64_t padded, const Grid& grid, float bound) {
+  const float end = (grid.hi < -grid.lo ? grid.hi : -grid.lo) + kInside;
+  Floats sums{};
+  Floats clipped{};
+  for (std::int64_t i = 0; i < padded; i += kLanes) {
+    Floats value;
+    Floats d;
+    load(x + i, value);
+    distance(value, grid, d);
+    const bool all_inside = largest[i / kLanes] * grid.per_step < end;
+    if constexpr (kWeighted) {
+      load(weights + i, value);
+      value *= d * d;
+    } else if (all_inside) {
+      powered_inside(d, value);
+    } else {
+      powered(d, value);
     }
+    sums += value;
+    if (all_inside) continue;
+    clipped += d > kInside ? value : Floats{};
+    const float so_far = sum_lanes<float>(sums);
+    if (so_far > bound) return {so_far, sum_lanes<float>(clipped)};
   }
-  float sum = sum_lanes(lanes);
-  for (; i < size; ++i) {
-    const float e = distance(x[i], grid);
-    sum += weights[i] * (e * e);
-  }
-  return sum;
+  return {sum_lanes<float>(sums), sum_lanes<float>(clipped)};
 }
 
-WHIT_MULTIVERSION void divided(const float* w, float scale, float* out, std::int64_t size) {
-  for (std::int64_t i = 0; i < size; ++i) out[i] = w[i] / scale;
+WHIT_MULTIVERSION Loss plain_loss(const float* x, const float* largest, std::int64_t padded,
+                                  const Grid& grid, float bound) {
+  return loss_of<false>(x, nullptr, largest, padded, grid, bound);
+}
+
+WHIT_MULTIVERSION Loss weighted_loss(const float* x, const float* weights, const float* largest,
+                                     std::int64_t padded, const Grid& grid, float bound) {
+  return loss_of<true>(x, weights, largest, padded, grid, bound);
+}
+
+// The candidate scales of one group; `step` is the scale over the widest one.
+struct Ladder {
+  float scale[kPadded];
+  float step[kPadded];
+  float unit[kPadded];  // step to the power of the norm
+};
+
+WHIT_MULTIVERSION void make_ladder(const host::GroupGrid& widest, bool weighted, Ladder& ladder) {
+  for (int i = 0; i < kPadded; ++i) ladder.step[i] = ladder.scale[i] / widest.scale;
+  for (int i = 0; i < kPadded; i += kLanes) {
+    Floats step;
+    Floats unit;
+    load(ladder.step + i, step);
+    if (weighted)
+      unit = step * step;
+    else
+      powered(step, unit);
+    store(unit, ladder.unit + i);
+  }
 }
 
 WHIT_MULTIVERSION void range_of(const float* w, std::int64_t size, float* lowest, float* highest) {
-  float lo[kLanes] = {};
-  float hi[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes) {
-    for (int j = 0; j < kLanes; ++j) {
-      lo[j] = w[i + j] < lo[j] ? w[i + j] : lo[j];
-      hi[j] = w[i + j] > hi[j] ? w[i + j] : hi[j];
-    }
+  Floats lo{};
+  Floats hi{};
+  Floats x;
+  for (std::int64_t i = 0; i < size; i += kLanes) {
+    if (i + kLanes <= size)
+      load(w + i, x);
+    else
+      load_part(w + i, size - i, 0.0F, x);
+    lo = x < lo ? x : lo;
+    hi = x > hi ? x : hi;
   }
-  float least = 0;
-  float most = 0;
-  for (int j = 0; j < kLanes; ++j) {
-    least = lo[j] < least ? lo[j] : least;
-    most = hi[j] > most ? hi[j] : most;
+  *lowest = -max_lane(-lo);
+  *highest = max_lane(hi);
+}
+
+// Lays out the group in `work`: divided by the widest scale, in 16 classes of falling size.
+void arrange(const float* w, std::int64_t size, float scale, float largest, const float* weights,
+             SearchWork& work) {
+  constexpr int kClasses = 16;
+  const auto class_of = [&](float value) {
+    const float at = std::abs(value) / largest * kClasses;
+    return kClasses - 1 - static_cast<int>(at < kClasses - 1 ? at : kClasses - 1);
+  };
+  std::int64_t next[kClasses + 1] = {};
+  for (std::int64_t i = 0; i < size; ++i) ++next[class_of(w[i]) + 1];
+  for (int c = 0; c < kClasses; ++c) next[c + 1] += next[c];
+  for (std::int64_t i = 0; i < size; ++i) {
+    const std::int64_t to = next[class_of(w[i])]++;
+    work.x()[to] = w[i] / scale;
+    if (weights != nullptr) work.weights()[to] = weights[i];
   }
-  for (; i < size; ++i) {
-    least = w[i] < least ? w[i] : least;
-    most = w[i] > most ? w[i] : most;
+  for (std::int64_t i = 0; i < work.padded(); i += kLanes) {
+    float most = 0;
+    for (std::int64_t j = i; j < i + kLanes; ++j) most = std::max(most, std::abs(work.x()[j]));
+    work.largest()[i / kLanes] = most;
   }
-  *lowest = least;
-  *highest = most;
 }
 
 }  // namespace
 
+SearchWork::SearchWork(std::int64_t size)
+    : x_(static_cast<std::size_t>(base::round_up<std::int64_t>(size, kLanes))),
+      weights_(x_.size()),
+      largest_(x_.size() / kLanes) {}
+
 host::GroupGrid fit_group(const float* w, const GridArgs& args, const float* column_weights,
-                          float* work) {
+                          SearchWork& work) {
   float lo = 0;
   float hi = 0;
   range_of(w, args.group_size, &lo, &hi);
   const host::GroupGrid widest = host::covering_grid(lo, hi, args);
   if (args.search == ScaleSearch::kAbsmax || (lo == 0 && hi == 0)) return widest;
-  divided(w, widest.scale, work, args.group_size);
+  arrange(w, args.group_size, widest.scale, std::max(-lo, hi), column_weights, work);
+  Ladder ladder;
+  for (int i = 0; i < kPadded; ++i)
+    ladder.scale[i] = host::storable_scale(
+        widest.scale * host::search_factor(std::min(i, kPoints - 1)), args.scale_dtype);
+  make_ladder(widest, column_weights != nullptr, ladder);
   host::GroupGrid best = widest;
   float least = std::numeric_limits<float>::infinity();
-  for (int point = 0; point < host::kSearchPoints; ++point) {
-    const float scale =
-        host::storable_scale(widest.scale * host::search_factor(point), args.scale_dtype);
-    const Candidate grid{scale / widest.scale, widest.scale / scale,
-                         static_cast<float>(scheme::code_min(args.bits)) - widest.zero,
-                         static_cast<float>(scheme::code_max(args.bits)) - widest.zero};
-    const float loss = column_weights == nullptr
-                           ? loss_of(work, args.group_size, grid, least)
-                           : weighted_loss_of(work, column_weights, args.group_size, grid);
-    if (loss < least) {
-      least = loss;
-      best.scale = scale;
+  for (int i = 0; i < kPoints; ++i) {
+    if (i > 0 && ladder.scale[i] == ladder.scale[i - 1]) continue;
+    const Grid grid{1.0F / ladder.step[i],
+                    static_cast<float>(scheme::code_min(args.bits)) - widest.zero,
+                    static_cast<float>(scheme::code_max(args.bits)) - widest.zero};
+    const float bound = least / ladder.unit[i];
+    const Loss loss =
+        column_weights == nullptr
+            ? plain_loss(work.x(), work.largest(), work.padded(), grid, bound)
+            : weighted_loss(work.x(), work.weights(), work.largest(), work.padded(), grid, bound);
+    if (loss.all * ladder.unit[i] < least) {
+      least = loss.all * ladder.unit[i];
+      best.scale = ladder.scale[i];
     }
+    if (loss.clipped * ladder.unit[i] > least * 1.0001F) break;
   }
   return best;
 }

@@ -15,23 +15,36 @@ namespace {
 using base::ceil_div;
 using base::check;
 
-// Tiles of the output; they depend on nothing but its extents.
-constexpr std::int64_t kTileRows = 256;
+// Tiles of the output depend on nothing but its extents: large ones (less packing in BLAS) where
+// there are enough of them for many threads.
+struct TileExtents {
+  std::int64_t rows;
+  std::int64_t cols;
+};
 constexpr std::int64_t kTileCols = 512;
+
+TileExtents tile_of(std::int64_t rows, std::int64_t cols) {
+  constexpr std::int64_t kEnough = 12;
+  for (const TileExtents tile : {TileExtents{512, 1024}, TileExtents{512, 512}})
+    if ((rows / tile.rows) * (cols / tile.cols) >= kEnough) return tile;
+  return {256, kTileCols};
+}
+
 // Rows that an elementwise function hands to a thread at once.
 constexpr std::int64_t kRowPiece = 16;
 
 template <typename Body>
 void over_tiles(int threads, std::int64_t rows, std::int64_t cols, const Body& body) {
-  const std::int64_t across = ceil_div(cols, kTileCols);
-  parallel_for(threads, ceil_div(rows, kTileRows) * across, [&](std::int64_t i) {
-    const std::int64_t r = i / across * kTileRows;
-    const std::int64_t c = i % across * kTileCols;
-    body(r, std::min(kTileRows, rows - r), c, std::min(kTileCols, cols - c));
+  const TileExtents tile = tile_of(rows, cols);
+  const std::int64_t across = ceil_div(cols, tile.cols);
+  parallel_for(threads, ceil_div(rows, tile.rows) * across, [&](std::int64_t i) {
+    const std::int64_t r = i / across * tile.rows;
+    const std::int64_t c = i % across * tile.cols;
+    body(r, std::min(tile.rows, rows - r), c, std::min(tile.cols, cols - c));
   });
 }
 
-// Adds d H dᵀ of the rows of d (at most kTileRows) to out, by the lower block triangle of H.
+// Adds d H dᵀ of the rows of d to out, by the lower block triangle of H.
 void quadratic_rows(ConstMatrixView d, ConstMatrixView h, float* product, double* out) {
   const std::int64_t size = h.rows;
   for (std::int64_t i0 = 0; i0 < size; i0 += kTileCols) {
@@ -138,7 +151,7 @@ class CpuLinalg final : public Linalg {
   std::vector<double> quadratic_form(ConstMatrixView d, ConstMatrixView h) override {
     check(h.rows == h.cols && d.cols == h.rows, "quadratic_form: extents");
     std::vector<double> out(static_cast<std::size_t>(d.rows), 0.0);
-    constexpr std::int64_t kRows = 128;
+    constexpr std::int64_t kRows = 256;
     Scratch scratch(threads_, kRows * kTileCols);
     parallel_pieces(threads_, d.rows, kRows, [&](std::int64_t begin, std::int64_t count) {
       quadratic_rows(d.rows_of(begin, count), h, scratch.mine(), out.data() + begin);

@@ -9,49 +9,92 @@
 #include "compute/cpu/parts.h"
 #include "compute/cpu/vector.h"
 
+// H = Ũ Ũᵀ, Ũ upper triangular, panel by panel from the last column to the first; then U = Ũ/diag Ũ
+// and D = (diag Ũ)².
 namespace whit::compute::cpu {
 
 namespace {
 
-// Columns that are factored at once, and tiles of the update that follows.
-constexpr std::int64_t kPanel = 128;
-constexpr std::int64_t kTile = 256;
+constexpr std::int64_t kPanel = 128;  // columns that are factored at once
+constexpr std::int64_t kStep =
+    32;  // columns that are solved at once, by the inverse of their block
+constexpr std::int64_t kTile = 256;  // tiles of the update that follows
 
-// C = Ũ Ũᵀ of one diagonal block, upper triangular, in double: the ordinary Cholesky of the block
-// read backwards. Stores Ũ in the block and its diagonal in `diagonal`.
-bool factor_diagonal(MatrixView block, double* work, double* diagonal) {
-  const std::int64_t size = block.rows;
-  const auto at = [&](std::int64_t i, std::int64_t j) -> double& {
-    return work[(size - 1 - j) * size + (size - 1 - i)];
-  };
-  for (std::int64_t i = 0; i < size; ++i)
-    for (std::int64_t j = i; j < size; ++j) at(i, j) = static_cast<double>(block.row<float>(i)[j]);
-  if (!cholesky_tile(size, work)) return false;
-  for (std::int64_t i = 0; i < size; ++i) {
-    diagonal[i] = at(i, i);
-    if (!(diagonal[i] > 0) || !std::isfinite(diagonal[i])) return false;
-    for (std::int64_t j = i; j < size; ++j) block.row<float>(i)[j] = static_cast<float>(at(i, j));
+// The diagonal block of one panel.
+struct Diagonal {
+  std::int64_t width = 0;
+  std::vector<double> work = std::vector<double>(kPanel * kPanel);
+  std::vector<float> inverses = std::vector<float>(kPanel * kStep);  // of its kStep blocks, [c, c']
+
+  // Entry (i, j), i <= j, of the block: LAPACK sees rows and columns in reverse order, where Ũ is
+  // the transpose of its upper factor.
+  double& at(std::int64_t i, std::int64_t j) {
+    return work[static_cast<std::size_t>((width - 1 - i) * width + (width - 1 - j))];
   }
-  return true;
+
+  // Factors the block in double and leaves Ũ in it; its diagonal goes to `pivots`.
+  bool factor(MatrixView block, double* pivots) {
+    width = block.rows;
+    for (std::int64_t i = 0; i < width; ++i)
+      for (std::int64_t j = i; j < width; ++j)
+        at(i, j) = static_cast<double>(block.row<float>(i)[j]);
+    if (!cholesky_tile(width, work.data())) return false;
+    for (std::int64_t i = 0; i < width; ++i) {
+      pivots[i] = at(i, i);
+      if (!(pivots[i] > 0) || !std::isfinite(pivots[i])) return false;
+      for (std::int64_t j = i; j < width; ++j)
+        block.row<float>(i)[j] = static_cast<float>(at(i, j));
+    }
+    for (std::int64_t c = 0; c < width; c += kStep) invert(c, std::min(kStep, width - c));
+    return true;
+  }
+
+  const float* inverse(std::int64_t column) const { return inverses.data() + column * kStep; }
+
+ private:
+  void invert(std::int64_t first, std::int64_t size) {
+    invert_triangle(size, &at(first + size - 1, first + size - 1), width);
+    float* out = inverses.data() + first * kStep;
+    for (std::int64_t i = 0; i < size; ++i)
+      for (std::int64_t j = 0; j < size; ++j)
+        out[i * kStep + j] = i <= j ? static_cast<float>(at(first + i, first + j)) : 0.0F;
+  }
+};
+
+// x := x Ũ⁻ᵀ for some rows x[rows, width] of the panel above its diagonal block.
+void solve_rows(const Diagonal& diagonal, ConstMatrixView block, MatrixView x, float* work) {
+  const std::int64_t last = (x.cols - 1) / kStep * kStep;
+  for (std::int64_t c = last; c >= 0; c -= kStep) {
+    const std::int64_t width = std::min(kStep, x.cols - c);
+    const std::int64_t done = x.cols - c - width;
+    if (done > 0)
+      gemm_tile(x.rows, width, done, -1.0F, tile_at(x, 0, c + width), Transpose::kNo,
+                tile_at(block, c, c + width), Transpose::kYes, 1.0F, tile_at(x, 0, c));
+    gemm_tile(x.rows, width, width, 1.0F, tile_at(x, 0, c), Transpose::kNo,
+              {diagonal.inverse(c), kStep}, Transpose::kYes, 0.0F, {work, kStep});
+    for (std::int64_t r = 0; r < x.rows; ++r)
+      std::copy_n(work + r * kStep, width, x.row<float>(r) + c);
+  }
 }
 
-// A[i,j] -= P[i] P[j]ᵀ for the upper block triangle above the panel P[first, width].
+// H[i,j] -= P[i] P[j]ᵀ in the upper triangle above the panel P = H[:first, first:first+width].
 void update(int threads, MatrixView h, std::int64_t first, std::int64_t width) {
-  const std::int64_t across = base::ceil_div(first, kTile);
   std::vector<std::pair<std::int64_t, std::int64_t>> tiles;
-  for (std::int64_t j = across - 1; j >= 0; --j)
-    for (std::int64_t i = 0; i <= j; ++i) tiles.emplace_back(i * kTile, j * kTile);
+  for (std::int64_t j = 0; j < first; j += kTile)
+    for (std::int64_t i = 0; i <= j; i += kTile) tiles.emplace_back(i, j);
   parallel_for(threads, static_cast<std::int64_t>(tiles.size()), [&](std::int64_t t) {
     const auto [i, j] = tiles[static_cast<std::size_t>(t)];
-    gemm_tile(std::min(kTile, first - i), std::min(kTile, first - j), width, -1.0F,
-              tile_at(h, i, first), Transpose::kNo, tile_at(h, j, first), Transpose::kYes, 1.0F,
-              tile_at(h, i, j));
+    if (i == j)
+      downdate_tile(std::min(kTile, first - i), width, tile_at(h, i, first), tile_at(h, i, i));
+    else
+      gemm_tile(kTile, std::min(kTile, first - j), width, -1.0F, tile_at(h, i, first),
+                Transpose::kNo, tile_at(h, j, first), Transpose::kYes, 1.0F, tile_at(h, i, j));
   });
 }
 
 // Columns divided by their diagonal, ones on it, zeros below.
-void make_unit(int threads, MatrixView h, const std::vector<double>& diagonal) {
-  std::vector<float> divisor(diagonal.begin(), diagonal.end());
+void make_unit(int threads, MatrixView h, const std::vector<double>& pivots) {
+  const std::vector<float> divisor(pivots.begin(), pivots.end());
   parallel_pieces(threads, h.rows, 16, [&](std::int64_t begin, std::int64_t count) {
     for (std::int64_t i = begin; i < begin + count; ++i) {
       float* row = h.row<float>(i);
@@ -68,23 +111,23 @@ class CpuSolve final : public Solve {
 
   std::optional<std::vector<double>> factor_udu(MatrixView h) override {
     base::check(h.rows == h.cols, "factor_udu: square");
-    std::vector<double> diagonal(static_cast<std::size_t>(h.rows));
-    std::vector<double> work(static_cast<std::size_t>(kPanel * kPanel));
-    // The first panel takes what the others leave over.
+    std::vector<double> pivots(static_cast<std::size_t>(h.rows));
+    Diagonal diagonal;
+    Scratch scratch(threads_, kTile * kStep);
     for (std::int64_t end = h.rows; end > 0;) {
       const std::int64_t first = (end - 1) / kPanel * kPanel;
       const std::int64_t width = end - first;
       const MatrixView block = h.sub(first, width, first, width);
-      if (!factor_diagonal(block, work.data(), diagonal.data() + first)) return std::nullopt;
+      if (!diagonal.factor(block, pivots.data() + first)) return std::nullopt;
       parallel_pieces(threads_, first, kTile, [&](std::int64_t begin, std::int64_t count) {
-        solve_tile(count, width, tile_at(block, 0, 0), tile_at(h, begin, first));
+        solve_rows(diagonal, block, h.sub(begin, count, first, width), scratch.mine());
       });
       update(threads_, h, first, width);
       end = first;
     }
-    make_unit(threads_, h, diagonal);
-    for (double& d : diagonal) d *= d;
-    return diagonal;
+    make_unit(threads_, h, pivots);
+    for (double& d : pivots) d *= d;
+    return pivots;
   }
 
  private:

@@ -1,46 +1,10 @@
 #include "compute/cpu/vector.h"
 
-#include <bit>
 #include <limits>
 
-#include "compute/cpu/multiversion.h"
+#include "compute/cpu/lanes.h"
 
 namespace whit::compute::cpu {
-
-namespace {
-
-constexpr int kLanes = 16;
-
-// exp(x) by x = n ln 2 + r, |r| <= ln 2 / 2; the argument is cut to where the result is a normal
-// number (below, 0). NaN stays NaN.
-WHIT_INLINE float exp_of(float x) {
-  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding and taking it away rounds to whole
-  const float high = x > 88.3762F ? 88.3762F : x;
-  const float cut = high < -87.3365F ? -87.3365F : high;
-  const float shifted = cut * 1.44269504F + kRound;
-  const float n = shifted - kRound;
-  const float r = (cut - n * 0.693359375F) - n * -2.12194440e-4F;
-  float p = 1.9875691500e-4F;
-  p = p * r + 1.3981999507e-3F;
-  p = p * r + 8.3334519073e-3F;
-  p = p * r + 4.1665795894e-2F;
-  p = p * r + 1.6666665459e-1F;
-  p = p * r + 5.0000001201e-1F;
-  const float value = p * (r * r) + r + 1.0F;
-  const std::uint32_t exponent = (std::bit_cast<std::uint32_t>(shifted) + 127U) << 23;
-  const float result = value * std::bit_cast<float>(exponent);
-  return x < -87.3365F ? 0.0F : result;
-}
-
-template <typename T>
-WHIT_INLINE T sum_lanes(const T* lanes) {
-  T eight[8];
-  for (int j = 0; j < 8; ++j) eight[j] = lanes[j] + lanes[j + 8];
-  return ((eight[0] + eight[4]) + (eight[2] + eight[6])) +
-         ((eight[1] + eight[5]) + (eight[3] + eight[7]));
-}
-
-}  // namespace
 
 WHIT_MULTIVERSION void add_to(float* a, const float* b, std::int64_t size) {
   for (std::int64_t i = 0; i < size; ++i) a[i] += b[i];
@@ -60,37 +24,46 @@ WHIT_MULTIVERSION void add_scaled(float factor, const float* in, float* inout, s
 }
 
 WHIT_MULTIVERSION double dot(const float* a, const float* b, std::int64_t size) {
-  double lanes[kLanes] = {};
+  Doubles sums{};
+  Floats x;
+  Floats y;
   std::int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes)
-    for (int j = 0; j < kLanes; ++j)
-      lanes[j] += static_cast<double>(a[i + j]) * static_cast<double>(b[i + j]);
-  double sum = sum_lanes(lanes);
+  for (; i + kLanes <= size; i += kLanes) {
+    load(a + i, x);
+    load(b + i, y);
+    sums += __builtin_convertvector(x, Doubles) * __builtin_convertvector(y, Doubles);
+  }
+  double sum = sum_lanes<double>(sums);
   for (; i < size; ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
   return sum;
 }
 
 WHIT_MULTIVERSION double sum_of_squares(const float* a, std::int64_t size) {
-  double lanes[kLanes] = {};
+  Doubles sums{};
+  Floats x;
   std::int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes)
-    for (int j = 0; j < kLanes; ++j)
-      lanes[j] += static_cast<double>(a[i + j]) * static_cast<double>(a[i + j]);
-  double sum = sum_lanes(lanes);
+  for (; i + kLanes <= size; i += kLanes) {
+    load(a + i, x);
+    const Doubles wide = __builtin_convertvector(x, Doubles);
+    sums += wide * wide;
+  }
+  double sum = sum_lanes<double>(sums);
   for (; i < size; ++i) sum += static_cast<double>(a[i]) * static_cast<double>(a[i]);
   return sum;
 }
 
 WHIT_MULTIVERSION float max_of(const float* a, std::int64_t size) {
-  float lanes[kLanes];
-  for (float& lane : lanes) lane = -std::numeric_limits<float>::infinity();
-  std::int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes)
-    for (int j = 0; j < kLanes; ++j) lanes[j] = a[i + j] > lanes[j] ? a[i + j] : lanes[j];
-  float largest = lanes[0];
-  for (int j = 1; j < kLanes; ++j) largest = lanes[j] > largest ? lanes[j] : largest;
-  for (; i < size; ++i) largest = a[i] > largest ? a[i] : largest;
-  return largest;
+  constexpr float kLeast = -std::numeric_limits<float>::infinity();
+  Floats most = Floats{} + kLeast;
+  Floats x;
+  for (std::int64_t i = 0; i < size; i += kLanes) {
+    if (i + kLanes <= size)
+      load(a + i, x);
+    else
+      load_part(a + i, size - i, kLeast, x);
+    most = x > most ? x : most;
+  }
+  return max_lane(most);
 }
 
 WHIT_MULTIVERSION void norm_row(const float* x, const float* w, float factor, float* out,
@@ -99,28 +72,36 @@ WHIT_MULTIVERSION void norm_row(const float* x, const float* w, float factor, fl
 }
 
 WHIT_MULTIVERSION double exp_row(float* a, float shift, std::int64_t size) {
-  double lanes[kLanes] = {};
+  Doubles sums{};
+  Floats x;
   std::int64_t i = 0;
   for (; i + kLanes <= size; i += kLanes) {
-    for (int j = 0; j < kLanes; ++j) a[i + j] = exp_of(a[i + j] - shift);
-    for (int j = 0; j < kLanes; ++j) lanes[j] += static_cast<double>(a[i + j]);
+    load(a + i, x);
+    exp_of(x - shift, x);
+    store(x, a + i);
+    sums += __builtin_convertvector(x, Doubles);
   }
-  double sum = sum_lanes(lanes);
-  for (; i < size; ++i) {
-    a[i] = exp_of(a[i] - shift);
-    sum += static_cast<double>(a[i]);
+  if (i < size) {
+    load_part(a + i, size - i, -std::numeric_limits<float>::infinity(), x);
+    exp_of(x - shift, x);
+    store_part(x, size - i, a + i);
+    sums += __builtin_convertvector(x, Doubles);
   }
-  return sum;
+  return sum_lanes<double>(sums);
 }
 
 WHIT_MULTIVERSION double sum_exp(const float* a, float shift, std::int64_t size) {
-  double lanes[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes)
-    for (int j = 0; j < kLanes; ++j) lanes[j] += static_cast<double>(exp_of(a[i + j] - shift));
-  double sum = sum_lanes(lanes);
-  for (; i < size; ++i) sum += static_cast<double>(exp_of(a[i] - shift));
-  return sum;
+  Doubles sums{};
+  Floats x;
+  for (std::int64_t i = 0; i < size; i += kLanes) {
+    if (i + kLanes <= size)
+      load(a + i, x);
+    else
+      load_part(a + i, size - i, -std::numeric_limits<float>::infinity(), x);
+    exp_of(x - shift, x);
+    sums += __builtin_convertvector(x, Doubles);
+  }
+  return sum_lanes<double>(sums);
 }
 
 WHIT_MULTIVERSION void subtract(float* a, double shift, std::int64_t size) {
@@ -130,7 +111,21 @@ WHIT_MULTIVERSION void subtract(float* a, double shift, std::int64_t size) {
 
 WHIT_MULTIVERSION void silu_mul_row(const float* gate, const float* up, float* out,
                                     std::int64_t size) {
-  for (std::int64_t i = 0; i < size; ++i) out[i] = gate[i] / (1.0F + exp_of(-gate[i])) * up[i];
+  Floats g;
+  Floats u;
+  Floats e;
+  std::int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    load(gate + i, g);
+    load(up + i, u);
+    exp_of(-g, e);
+    store(g / (1.0F + e) * u, out + i);
+  }
+  if (i == size) return;
+  load_part(gate + i, size - i, 0.0F, g);
+  load_part(up + i, size - i, 0.0F, u);
+  exp_of(-g, e);
+  store_part(g / (1.0F + e) * u, size - i, out + i);
 }
 
 WHIT_MULTIVERSION void rotate_halves(float* a, float* b, const float* c, const float* s,
