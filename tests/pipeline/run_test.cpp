@@ -1,0 +1,160 @@
+#include "pipeline/run.h"
+
+#include <cmath>
+#include <fstream>
+
+#include "base/error.h"
+#include "pipeline/journal.h"
+#include "pipeline/pipeline_demo.h"
+
+namespace whit::pipeline {
+namespace {
+
+using RunTest = DemoJob;
+
+TEST_F(RunTest, WritesAWholeCheckpoint) {
+  Recorder recorder;
+  const RunResult result = quantize("out", recipe(), ExistingOutput::kRefuse, 2, &recorder);
+  const auto written = checkpoint::Checkpoint::open(folder_ / "out");
+  const auto plan = make_plan(demo(), recipe());
+  EXPECT_EQ(result.tensors_quantized, static_cast<std::int64_t>(plan->quantized.size()));
+  EXPECT_EQ(result.weights.size(), plan->quantized.size());
+  EXPECT_EQ(recorder.count("weight"), result.tensors_quantized);
+  for (const auto& weight : result.weights) {
+    ASSERT_TRUE(weight.proxy_error && weight.proxy_error_rtn) << weight.name;
+    EXPECT_TRUE(std::isfinite(*weight.proxy_error)) << weight.name;
+    EXPECT_LT(*weight.proxy_error, 0.2) << weight.name;
+  }
+  for (const auto& shard : plan->shards)
+    for (const auto& tensor : shard.tensors) {
+      ASSERT_TRUE(written.has(tensor.entry.name)) << tensor.entry.name;
+      EXPECT_EQ(written.info(tensor.entry.name).shape, tensor.entry.shape);
+      EXPECT_EQ(written.info(tensor.entry.name).dtype, tensor.entry.dtype);
+    }
+  EXPECT_EQ(written.config().at("quantization_config").at("format"), "pack-quantized");
+  EXPECT_EQ(written.config().at("hidden_size"), 256);
+  EXPECT_TRUE(fs::exists(folder_ / "out/tokenizer.json"));
+  EXPECT_TRUE(fs::exists(folder_ / "out/generation_config.json"));
+  EXPECT_FALSE(fs::exists(folder_ / "out" / Journal::kFile));
+}
+
+TEST_F(RunTest, CopiesAreBitIdentical) {
+  quantize("out", recipe());
+  const auto source = demo();
+  const auto written = checkpoint::Checkpoint::open(folder_ / "out");
+  const auto plan = make_plan(source, recipe());
+  ASSERT_FALSE(plan->copied.empty());
+  for (const auto& name : plan->copied) {
+    const auto before = source.view(name).raw();
+    const auto after = written.view(name).raw();
+    EXPECT_TRUE(std::equal(before.begin(), before.end(), after.begin(), after.end())) << name;
+  }
+}
+
+TEST_F(RunTest, SameBytesForAnyThreadsAndMemory) {
+  quantize("one", recipe(), ExistingOutput::kRefuse, 1);
+  quantize("seven", recipe(), ExistingOutput::kRefuse, 7);
+  Recipe offloaded = recipe();
+  offloaded.offload_activations = true;
+  quantize("file", offloaded);
+  EXPECT_EQ(hashes("one"), hashes("seven"));
+  EXPECT_EQ(hashes("one"), hashes("file"));
+}
+
+TEST_F(RunTest, AStoppedJobGoesOnToTheSameBytes) {
+  quantize("whole", recipe());
+  base::CancelToken cancel;
+  Recorder recorder;
+  recorder.cancel = &cancel;
+  recorder.cancel_after = 100;  // inside the third layer
+  try {
+    quantize("stopped", recipe(), ExistingOutput::kRefuse, 2, &recorder, &cancel);
+    FAIL() << "the job was not stopped";
+  } catch (const base::Error& error) {
+    EXPECT_EQ(error.kind(), base::ErrorKind::kInterrupted);
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "stopped/config.json"));
+  EXPECT_TRUE(fs::exists(folder_ / "stopped" / Journal::kFile));
+  const RunResult result = quantize("stopped", recipe(), ExistingOutput::kResume);
+  EXPECT_TRUE(result.resumed);
+  EXPECT_EQ(result.weights.size(), static_cast<std::size_t>(result.tensors_quantized));
+  EXPECT_EQ(hashes("whole"), hashes("stopped"));
+}
+
+TEST_F(RunTest, ExpertsOnlyResumesToTheSameBytes) {
+  Recipe only = recipe();
+  only.only_experts = true;
+  quantize("whole", only);
+  base::CancelToken cancel;
+  Recorder recorder;
+  recorder.cancel = &cancel;
+  recorder.cancel_after = 60;
+  EXPECT_THROW(quantize("stopped", only, ExistingOutput::kRefuse, 2, &recorder, &cancel),
+               base::Error);
+  quantize("stopped", only, ExistingOutput::kResume);
+  EXPECT_EQ(hashes("whole"), hashes("stopped"));
+}
+
+TEST_F(RunTest, ColdExpertsAreToppedUpAndSaid) {
+  Recorder recorder;
+  const RunResult result = quantize("out", recipe(), ExistingOutput::kRefuse, 2, &recorder);
+  EXPECT_GT(recorder.count("expert_topped_up"), 0);
+  for (const auto& weight : result.weights) {
+    if (weight.name.find(".experts.") != std::string::npos) {
+      EXPECT_GE(weight.tokens, 128) << weight.name;
+    }
+  }
+}
+
+TEST_F(RunTest, RtnNeedsNoText) {
+  Recipe plain = recipe();
+  plain.method = Method::kRtn;
+  plain.calibration.clear();
+  const RunResult result = quantize("out", plain);
+  EXPECT_EQ(result.weights.size(), static_cast<std::size_t>(result.tensors_quantized));
+  EXPECT_FALSE(result.weights.front().proxy_error.has_value());
+}
+
+TEST_F(RunTest, RefusesAFullFolder) {
+  fs::create_directories(folder_ / "out");
+  std::ofstream(folder_ / "out/notes.txt") << "mine";
+  for (const auto existing : {ExistingOutput::kRefuse, ExistingOutput::kResume}) {
+    try {
+      quantize("out", recipe(), existing);
+      FAIL() << "a folder with other files was taken";
+    } catch (const base::Error& error) {
+      EXPECT_EQ(error.kind(), base::ErrorKind::kUsage);
+    }
+  }
+  quantize("out", recipe(), ExistingOutput::kOverwrite);
+  EXPECT_TRUE(fs::exists(folder_ / "out/notes.txt")) << "files that are not whit's stay";
+}
+
+TEST_F(RunTest, ResumeOfAFinishedJobSaysSo) {
+  quantize("out", recipe());
+  const auto before = hashes("out");
+  const RunResult again = quantize("out", recipe(), ExistingOutput::kResume);
+  EXPECT_TRUE(again.resumed);
+  EXPECT_EQ(hashes("out"), before);
+}
+
+TEST_F(RunTest, AnotherRecipeDoesNotResume) {
+  base::CancelToken cancel;
+  Recorder recorder;
+  recorder.cancel = &cancel;
+  recorder.cancel_after = 20;
+  EXPECT_THROW(quantize("out", recipe(), ExistingOutput::kRefuse, 2, &recorder, &cancel),
+               base::Error);
+  Recipe other = recipe();
+  other.rel_damp = 0.02;
+  try {
+    quantize("out", other, ExistingOutput::kResume);
+    FAIL() << "another job was resumed";
+  } catch (const base::Error& error) {
+    EXPECT_EQ(error.kind(), base::ErrorKind::kUsage);
+    EXPECT_NE(error.detail().find("rel_damp"), std::string::npos) << error.detail();
+  }
+}
+
+}  // namespace
+}  // namespace whit::pipeline
