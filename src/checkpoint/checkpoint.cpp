@@ -85,6 +85,13 @@ Checkpoint Checkpoint::open(const fs::path& folder, bool require_config) {
   return checkpoint;
 }
 
+Checkpoint Checkpoint::open_shards(const fs::path& folder, const std::vector<std::string>& files) {
+  Checkpoint checkpoint;
+  checkpoint.folder_ = folder;
+  for (const std::string& file : files) checkpoint.add_shard(file);
+  return checkpoint;
+}
+
 void Checkpoint::add_shard(const std::string& file_name) {
   files_.push_back(std::make_unique<SafetensorsFile>(folder_ / file_name));
   for (const TensorInfo& info : files_.back()->tensors()) {

@@ -26,6 +26,9 @@ class Checkpoint {
   // Errors: kInput.
   static Checkpoint open(const fs::path& folder, bool require_config = true);
 
+  // Only these files of a folder that is still being written; its config and index are not read.
+  static Checkpoint open_shards(const fs::path& folder, const std::vector<std::string>& files);
+
   const fs::path& folder() const { return folder_; }
   const nlohmann::json& config() const { return config_; }  // null where there is none
   bool has_index() const { return has_index_; }

@@ -171,7 +171,8 @@ compute::GridArgs BoundRecipe::grid(const model::LinearSpec& linear) const {
   return args;
 }
 
-BoundRecipe bind_recipe(const Recipe& recipe, const model::ModelSpec& spec, std::string_view model_dtype) {
+BoundRecipe bind_recipe(const Recipe& recipe, const model::ModelSpec& spec,
+                        std::string_view model_dtype) {
   validate(recipe);
   BoundRecipe bound;
   bound.recipe = recipe;

@@ -69,6 +69,7 @@ struct BoundRecipe {
 
 // `model_dtype`: what config.json names ("float16"). Errors: kUsage where patterns match nothing or
 // the group size does not divide a width.
-BoundRecipe bind_recipe(const Recipe& recipe, const model::ModelSpec& spec, std::string_view model_dtype);
+BoundRecipe bind_recipe(const Recipe& recipe, const model::ModelSpec& spec,
+                        std::string_view model_dtype);
 
 }  // namespace whit::pipeline

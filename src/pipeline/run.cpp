@@ -143,7 +143,10 @@ class Job {
   void pass_through(const Step& step) {
     if (step.layer == nullptr) return embed();
     if (!shards_) {
-      shards_.emplace(Checkpoint::open(args_.output, false));
+      std::vector<std::string> files;
+      for (const auto& record : journal_->finished())
+        for (const auto& shard : record.shards) files.push_back(shard.file);
+      shards_.emplace(Checkpoint::open_shards(args_.output, files));
       resumed_weights_ = make_resumed_weights(*plan_, *output_weights_, *shards_, backend_);
     }
     const auto runner = model::make_plain_runner(backend_, *resumed_weights_);
