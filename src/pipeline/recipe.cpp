@@ -103,6 +103,10 @@ std::vector<std::string> ignore_list(const Recipe& recipe, const model::ModelSpe
   };
   if (has_role(model::Role::kRouter)) list.push_back("re:.*mlp\\.gate$");
   if (has_role(model::Role::kMtpProj)) list.push_back("re:.*eh_proj$");
+  // MTP layers may hold copies of the head, which loaders build as linears of their own.
+  if (std::any_of(spec.mtp_layers.begin(), spec.mtp_layers.end(),
+                  [](const auto& layer) { return layer.mtp && layer.mtp->head; }))
+    list.push_back("re:.*shared_head\\.head$");
   if (recipe.only_experts) {
     list.push_back("re:.*self_attn.*");
     list.push_back("re:.*shared_experts.*");
