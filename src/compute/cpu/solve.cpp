@@ -18,7 +18,7 @@ namespace {
 constexpr std::int64_t kPanel = 128;  // columns that are factored at once
 constexpr std::int64_t kStep =
     32;  // columns that are solved at once, by the inverse of their block
-constexpr std::int64_t kTile = 256;  // tiles of the update that follows
+constexpr std::int64_t kTile = 256;  // rows that are solved at once, tiles of small updates
 
 // The diagonal block of one panel.
 struct Diagonal {
@@ -77,18 +77,40 @@ void solve_rows(const Diagonal& diagonal, ConstMatrixView block, MatrixView x, f
   }
 }
 
-// H[i,j] -= P[i] P[j]ᵀ in the upper triangle above the panel P = H[:first, first:first+width].
-void update(int threads, MatrixView h, std::int64_t first, std::int64_t width) {
+// Columns that are factored, panel by panel, before the rest of the matrix sees them: fewer passes
+// over a matrix that no cache holds. Depends on nothing but its size.
+std::int64_t block_width(std::int64_t size) {
+  return size >= 1536 ? 512 : 256;
+}
+
+// Tiles of the update of all the rest: large where there are enough of them for many threads.
+std::int64_t tile_width(std::int64_t size) {
+  return size >= 4096 ? 512 : kTile;
+}
+
+struct Columns {
+  std::int64_t begin;
+  std::int64_t end;
+};
+
+// H[:, j] -= P[:] P[j]ᵀ above and on the diagonal, for j in `columns`, P = H[:, panel] to their
+// right.
+void update(int threads, MatrixView h, Columns columns, Columns panel, std::int64_t tile) {
+  const std::int64_t depth = panel.end - panel.begin;
   std::vector<std::pair<std::int64_t, std::int64_t>> tiles;
-  for (std::int64_t j = 0; j < first; j += kTile)
-    for (std::int64_t i = 0; i <= j; i += kTile) tiles.emplace_back(i, j);
+  for (std::int64_t j = columns.begin; j < columns.end; j += tile) {
+    for (std::int64_t i = 0; i < j; i += tile) tiles.emplace_back(i, j);
+    tiles.emplace_back(j, j);
+  }
   parallel_for(threads, static_cast<std::int64_t>(tiles.size()), [&](std::int64_t t) {
     const auto [i, j] = tiles[static_cast<std::size_t>(t)];
+    const std::int64_t width = std::min(tile, columns.end - j);
     if (i == j)
-      downdate_tile(std::min(kTile, first - i), width, tile_at(h, i, first), tile_at(h, i, i));
+      downdate_tile(width, depth, tile_at(h, j, panel.begin), tile_at(h, j, j));
     else
-      gemm_tile(kTile, std::min(kTile, first - j), width, -1.0F, tile_at(h, i, first),
-                Transpose::kNo, tile_at(h, j, first), Transpose::kYes, 1.0F, tile_at(h, i, j));
+      gemm_tile(std::min(tile, j - i), width, depth, -1.0F, tile_at(h, i, panel.begin),
+                Transpose::kNo, tile_at(h, j, panel.begin), Transpose::kYes, 1.0F,
+                tile_at(h, i, j));
   });
 }
 
@@ -112,18 +134,12 @@ class CpuSolve final : public Solve {
   std::optional<std::vector<double>> factor_udu(MatrixView h) override {
     base::check(h.rows == h.cols, "factor_udu: square");
     std::vector<double> pivots(static_cast<std::size_t>(h.rows));
-    Diagonal diagonal;
-    Scratch scratch(threads_, kTile * kStep);
+    const std::int64_t wide = block_width(h.rows);
     for (std::int64_t end = h.rows; end > 0;) {
-      const std::int64_t first = (end - 1) / kPanel * kPanel;
-      const std::int64_t width = end - first;
-      const MatrixView block = h.sub(first, width, first, width);
-      if (!diagonal.factor(block, pivots.data() + first)) return std::nullopt;
-      parallel_pieces(threads_, first, kTile, [&](std::int64_t begin, std::int64_t count) {
-        solve_rows(diagonal, block, h.sub(begin, count, first, width), scratch.mine());
-      });
-      update(threads_, h, first, width);
-      end = first;
+      const Columns block{(end - 1) / wide * wide, end};
+      if (!factor_block(h, block, pivots)) return std::nullopt;
+      update(threads_, h, {0, block.begin}, block, tile_width(h.rows));
+      end = block.begin;
     }
     make_unit(threads_, h, pivots);
     for (double& d : pivots) d *= d;
@@ -131,6 +147,23 @@ class CpuSolve final : public Solve {
   }
 
  private:
+  // Ũ in the columns of `block`, all rows, panel by panel.
+  bool factor_block(MatrixView h, Columns block, std::vector<double>& pivots) const {
+    Diagonal diagonal;
+    Scratch scratch(threads_, kTile * kStep);
+    for (std::int64_t end = block.end; end > block.begin;) {
+      const std::int64_t first = (end - 1) / kPanel * kPanel;
+      const MatrixView corner = h.sub(first, end - first, first, end - first);
+      if (!diagonal.factor(corner, pivots.data() + first)) return false;
+      parallel_pieces(threads_, first, kTile, [&](std::int64_t begin, std::int64_t count) {
+        solve_rows(diagonal, corner, h.sub(begin, count, first, end - first), scratch.mine());
+      });
+      update(threads_, h, {block.begin, first}, {first, end}, kTile);
+      end = first;
+    }
+    return true;
+  }
+
   int threads_;
 };
 

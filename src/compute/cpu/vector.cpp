@@ -23,6 +23,11 @@ WHIT_MULTIVERSION void add_scaled(float factor, const float* in, float* inout, s
   for (std::int64_t i = 0; i < size; ++i) inout[i] += factor * in[i];
 }
 
+WHIT_MULTIVERSION void triad(const float* a, float factor, const float* b, float* out,
+                             std::int64_t size) {
+  for (std::int64_t i = 0; i < size; ++i) out[i] = a[i] + factor * b[i];
+}
+
 WHIT_MULTIVERSION double dot(const float* a, const float* b, std::int64_t size) {
   Doubles sums{};
   Floats x;

@@ -11,6 +11,8 @@ void scale_add(float alpha, float* a, float beta, const float* b,
                std::int64_t size);  // a = αa + βb
 void scaled_copy(float factor, const float* in, float* out, std::int64_t size);
 void add_scaled(float factor, const float* in, float* inout, std::int64_t size);
+// out = a + factor * b.
+void triad(const float* a, float factor, const float* b, float* out, std::int64_t size);
 double dot(const float* a, const float* b, std::int64_t size);  // products and sum in double
 double sum_of_squares(const float* a, std::int64_t size);       // in double
 float max_of(const float* a, std::int64_t size);                // -inf where size is 0
