@@ -24,6 +24,11 @@ target_compile_options(whit_options INTERFACE
   $<$<CXX_COMPILER_ID:Clang>:-Wno-sign-conversion>
   -fno-math-errno -ffp-contract=off)
 target_include_directories(whit_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
+# Clang 14 destroys the wrong temporaries of `case X: f(temporary, consteval)`; without consteval fmt
+# checks its format strings at run time.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 15)
+  target_compile_definitions(whit_options INTERFACE FMT_CONSTEVAL=)
+endif()
 if(WHIT_SANITIZE)
   target_compile_options(whit_options INTERFACE -fsanitize=${WHIT_SANITIZE} -fno-omit-frame-pointer
                                                 -fno-sanitize-recover=all)
