@@ -111,8 +111,9 @@ TEST_P(Refuses, ByFieldName) {
   const Refusal& refusal = GetParam();
   json config = config_of(refusal.base);
   config.merge_patch(json::parse(refusal.patch));
-  expect_error(refusal.kind, std::string("config.json: ") + refusal.field, refusal.detail,
-               [&] { spec_from_config(config); });
+  const std::string field = refusal.field;
+  expect_error(refusal.kind, field.empty() ? "config.json" : "config.json: " + field,
+               refusal.detail, [&] { spec_from_config(config); });
 }
 
 constexpr const char* kMoe = "deepseek_two_mtp";
@@ -166,6 +167,12 @@ INSTANTIATE_TEST_SUITE_P(
             R"({"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0,
                     "high_freq_factor": 1.0}})",
             ErrorKind::kInput, "rope_parameters.high_freq_factor", "more than"},
+        Refusal{kDense, R"({"rope_theta": 1e-100})", ErrorKind::kInput, "rope_theta", "finite"},
+        Refusal{kDense, R"({"rms_norm_eps": -1})", ErrorKind::kInput, "rms_norm_eps", "0 or more"},
+        Refusal{kDense, R"({"rms_norm_eps": 1e300})", ErrorKind::kInput, "rms_norm_eps", "1e+300"},
+        Refusal{kDense, R"({"head_dim": 100000})", ErrorKind::kUnsupported, "head_dim", "up to"},
+        Refusal{kMoe, R"({"num_attention_heads": 200000000, "num_key_value_heads": 200000000})",
+                ErrorKind::kInput, "", "at most"},
         Refusal{kDense, R"({"rope_theta": 0})", ErrorKind::kInput, "rope_theta", "positive"},
         Refusal{kDense, R"({"model_type": "gpt_neox"})", ErrorKind::kUnsupported, "model_type",
                 "deepseek_v3, llama"},

@@ -121,5 +121,19 @@ TEST_P(SharedLlama, LastLogitsEqualTheReference) {
 INSTANTIATE_TEST_SUITE_P(All, SharedLlama, ::testing::Values("stories260K", "babyllama-tok105"),
                          [](const auto& test) { return test.param.substr(0, 7); });
 
+TEST(SharedMixture, LogitsEqualTransformers) {
+  const fs::path folder = kShared / "models" / "moe-61m";
+  if (!fs::exists(folder)) GTEST_SKIP() << folder << " is not here";
+  const fs::path reference = folder / "reference";
+  const auto ids = nlohmann::json::parse(base::read_text_file(reference / "reference.json"))
+                       .at("fp8deq")
+                       .at("prompt_ids")
+                       .get<std::vector<std::int32_t>>();
+  const auto backend = make_backend("cpu");
+  Model model(folder, *backend);
+  EXPECT_LT(relative_difference(model.logits(ids), read_npy_f32(reference / "logits_fp8deq.npy")),
+            kTolerance);
+}
+
 }  // namespace
 }  // namespace whit::model::testing

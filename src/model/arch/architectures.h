@@ -18,6 +18,10 @@ ModelSpec decoder_frame(const Fields& config, std::string architecture, float no
 
 inline constexpr std::int64_t kMostLayers = 4096;
 
+// rms_norm_eps, 1e-6 where absent. Errors: kInput where it is negative.
+float norm_epsilon(const Fields& config);
+
+// Errors: kInput where out or in is beyond Fields::kLargestExtent.
 LinearSpec linear(std::string module, Role role, std::int64_t out, std::int64_t in,
                   stats::TapId reads, bool bias = false);
 NormSpec norm(std::string module, std::int64_t size, float eps);

@@ -1,11 +1,16 @@
 #include <utility>
 
+#include "base/error.h"
 #include "model/arch/architectures.h"
 
 namespace whit::model::arch {
 
 LinearSpec linear(std::string module, Role role, std::int64_t out, std::int64_t in,
                   stats::TapId reads, bool bias) {
+  if (out > Fields::kLargestExtent || in > Fields::kLargestExtent)
+    base::fail(base::ErrorKind::kInput, "config.json",
+               "{} of {} x {}; expected at most {} each way", module, out, in,
+               Fields::kLargestExtent);
   LinearSpec spec;
   spec.module = std::move(module);
   spec.role = role;
@@ -14,6 +19,14 @@ LinearSpec linear(std::string module, Role role, std::int64_t out, std::int64_t 
   spec.bias = bias;
   spec.reads = reads;
   return spec;
+}
+
+float norm_epsilon(const Fields& config) {
+  const double eps = config.number_or("rms_norm_eps", 1e-6);
+  if (eps < 0)
+    base::fail(base::ErrorKind::kInput, config.subject("rms_norm_eps"),
+               "found {}; expected 0 or more", eps);
+  return static_cast<float>(eps);
 }
 
 NormSpec norm(std::string module, std::int64_t size, float eps) {

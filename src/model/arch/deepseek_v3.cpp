@@ -59,7 +59,7 @@ Dimensions read_dimensions(const Fields& config) {
                "{} experts in {} layers; expected at most {} in all", d.experts,
                d.layers + d.mtp_layers, kMostExpertsInModel);
   d.attention_bias = config.boolean_or("attention_bias", false);
-  d.eps = static_cast<float>(config.number_or("rms_norm_eps", 1e-6));
+  d.eps = norm_epsilon(config);
   return d;
 }
 

@@ -1,6 +1,7 @@
 #include "model/arch/fields.h"
 
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
@@ -27,7 +28,8 @@ std::string shown(const json& value) {
 
 double finite(const json& value, std::string subject) {
   const double number = value.is_number() ? value.get<double>() : std::nan("");
-  if (!std::isfinite(number)) wrong(std::move(subject), value, "a number");
+  if (!(std::abs(number) <= static_cast<double>(std::numeric_limits<float>::max())))
+    wrong(std::move(subject), value, "a number");
   return number;
 }
 

@@ -28,7 +28,7 @@ class Fields {
   // Nothing where the field is absent or null.
   std::optional<std::int64_t> maybe_integer(std::string_view key, std::int64_t low = 1) const;
 
-  double number(std::string_view key) const;  // finite
+  double number(std::string_view key) const;  // finite, also as a float
   double number_or(std::string_view key, double otherwise) const;
   std::optional<double> maybe_number(std::string_view key) const;  // absent or null: nothing
 
@@ -41,7 +41,8 @@ class Fields {
 
   std::string subject(std::string_view key) const;  // "config.json: rope_scaling.factor"
 
-  static constexpr std::int64_t kLargestExtent = std::int64_t{1} << 31;
+  // Beyond any model; small enough that products of two extents are safe.
+  static constexpr std::int64_t kLargestExtent = std::int64_t{1} << 28;
 
  private:
   const nlohmann::json& at(std::string_view key, const char* expected) const;

@@ -33,7 +33,7 @@ Dimensions read_dimensions(const Fields& config) {
   d.head_dim = head_dim.value_or(d.hidden / d.heads);
   d.attention_bias = config.boolean_or("attention_bias", false);
   d.mlp_bias = config.boolean_or("mlp_bias", false);
-  d.eps = static_cast<float>(config.number_or("rms_norm_eps", 1e-6));
+  d.eps = norm_epsilon(config);
   return d;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "base/error.h"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr double kDefaultTheta = 10000.0;
 constexpr std::int64_t kDefaultMaxPosition = 2048;
+constexpr std::int64_t kMostColumns = 4096;
 
 double positive(const Fields& fields, std::string_view key, double value) {
   if (!(value > 0))
@@ -146,12 +148,23 @@ double theta_of(const Fields& config, const std::optional<Fields>& scaling) {
   return positive(config, "rope_theta", config.number("rope_theta"));
 }
 
+// Parameters may each be sound and together not, e.g. a theta next to zero.
+void require_finite(const RopeSpec& rope, const Fields& config) {
+  bool finite = std::isfinite(static_cast<float>(rope.attention_factor));
+  for (const double frequency : rope.inv_freq)
+    finite = finite && frequency <= static_cast<double>(std::numeric_limits<float>::max());
+  if (!finite)
+    base::fail(ErrorKind::kInput, config.subject("rope_theta"),
+               "theta {} and its scaling give no finite frequencies; expected finite ones",
+               rope.theta);
+}
+
 }  // namespace
 
 Rope read_rope(const Fields& config, std::int64_t dim, bool interleaved) {
-  if (dim % 2 != 0)
+  if (dim % 2 != 0 || dim > kMostColumns)
     base::fail(ErrorKind::kUnsupported, config.subject("head_dim"),
-               "{} rotary columns; expected an even number", dim);
+               "{} rotary columns; expected an even number up to {}", dim, kMostColumns);
   refuse_partial(config);
   const std::optional<Fields> scaling = scaling_of(config);
   Rope rope;
@@ -162,11 +175,13 @@ Rope read_rope(const Fields& config, std::int64_t dim, bool interleaved) {
   for (std::int64_t i = 0; i < dim / 2; ++i)
     rope.spec.inv_freq.push_back(
         std::pow(rope.spec.theta, -2.0 * static_cast<double>(i) / static_cast<double>(dim)));
+  require_finite(rope.spec, config);
   if (!scaling) return rope;
 
   refuse_partial(*scaling);
   const std::string type = scaling->text_or("rope_type", scaling->text_or("type", "default"));
   apply_scaling(type, config, *scaling, rope.spec);
+  require_finite(rope.spec, config);
   const double all_dim = scaling->maybe_number("mscale_all_dim").value_or(0);
   if (type != "default" && all_dim != 0) {
     const double original = original_length(config, *scaling, rope.spec.max_position);
