@@ -49,7 +49,6 @@ TEST_F(PlanTest, ExpertsOnlyDequantizesTheRest) {
                                               "re:.*mlp\\.gate$",
                                               "re:.*eh_proj$",
                                               "re:.*shared_head\\.head$",
-                                              "re:.*shared_head\\.head$",
                                               "re:.*self_attn.*",
                                               "re:.*shared_experts.*",
                                               "re:.*mlp\\.(gate|up|gate_up|down)_proj.*"};
