@@ -32,3 +32,9 @@ quantize all-linears
 printf '== routed experts only\n'
 quantize only-experts --quantize-only-experts
 "$python" scripts/conformance/transformers_load.py "$whit" "$work/only-experts"
+
+printf '== packed weights, both ways\n'
+quantize asymmetric --asym
+quantize int8-channel --bits 8 --group-size channel --method rtn
+"$python" scripts/conformance/formats.py "$whit" "$work/all-linears" "$work/only-experts" \
+  "$work/asymmetric" "$work/int8-channel"
