@@ -11,7 +11,8 @@
 // The search weighs up to a hundred scales a group. It is exhaustive, but for what cannot win: the
 // loss of values beyond the grid's end only grows as the scale shrinks, so the first scale at which
 // that part alone is worse than the best so far ends the search. Large values come first, so that
-// losing scales are given up early.
+// losing scales are given up early. Scales that come too close to tell apart with polynomials are
+// weighed again in double precision, so that the choice is the reference's.
 namespace whit::compute::cpu {
 
 namespace {
@@ -20,6 +21,12 @@ constexpr int kPoints = host::kSearchPoints;
 constexpr int kPadded = (kPoints + kLanes - 1) / kLanes * kLanes;
 // Distances up to half a step are inside the grid; a little more still is, by rounding.
 constexpr float kInside = 0.5002F;
+
+// What the losses below may be wrong by: each value inside the grid, the whole relative to itself,
+// and the same for each code of the grid's range (a quotient in fp32 is the less exact the larger).
+constexpr float kInsideError = 1.3e-5F;
+constexpr float kRelativeError = 2e-5F;
+constexpr float kCodeError = 4e-7F;
 
 struct Grid {
   float per_step;  // 1 / step, the step in units of the widest scale
@@ -183,6 +190,59 @@ void arrange(const float* w, std::int64_t size, float scale, float largest, cons
   }
 }
 
+// What each candidate loses at least and at most, given what the polynomials may be wrong by.
+struct Bounds {
+  float low[kPoints];  // infinite where it was given up
+  float least_high = std::numeric_limits<float>::infinity();
+};
+
+Bounds search(const GridArgs& args, const float* column_weights, const host::GroupGrid& widest,
+              const Ladder& ladder, SearchWork& work) {
+  const float doubt =
+      column_weights == nullptr ? kInsideError * static_cast<float>(args.group_size) : 0.0F;
+  const float relative = kRelativeError + kCodeError * static_cast<float>(1 << args.bits);
+  Bounds bounds;
+  std::fill_n(bounds.low, kPoints, std::numeric_limits<float>::infinity());
+  for (int i = 0; i < kPoints; ++i) {
+    if (i > 0 && ladder.scale[i] == ladder.scale[i - 1]) continue;
+    const Grid grid{1.0F / ladder.step[i],
+                    static_cast<float>(scheme::code_min(args.bits)) - widest.zero,
+                    static_cast<float>(scheme::code_max(args.bits)) - widest.zero};
+    const float bound = bounds.least_high / ladder.unit[i] * (1 + relative) + doubt;
+    const Loss loss =
+        column_weights == nullptr
+            ? plain_loss(work.x(), work.largest(), work.padded(), grid, bound)
+            : weighted_loss(work.x(), work.weights(), work.largest(), work.padded(), grid, bound);
+    bounds.low[i] = (loss.all * (1 - relative) - doubt) * ladder.unit[i];
+    bounds.least_high =
+        std::min(bounds.least_high, (loss.all * (1 + relative) + doubt) * ladder.unit[i]);
+    if (loss.clipped * (1 - relative) * ladder.unit[i] > bounds.least_high) break;
+  }
+  return bounds;
+}
+
+// The first of the best candidates: those that the bounds leave are weighed in double precision.
+host::GroupGrid settle(const float* w, const GridArgs& args, const float* column_weights,
+                       const host::GroupGrid& widest, const Ladder& ladder, const Bounds& bounds) {
+  host::GroupGrid best = widest;
+  bool found = false;
+  double least = std::numeric_limits<double>::infinity();
+  const auto left = std::count_if(bounds.low, bounds.low + kPoints,
+                                  [&](float low) { return low <= bounds.least_high; });
+  for (int i = 0; i < kPoints; ++i) {
+    if (bounds.low[i] > bounds.least_high) continue;
+    const host::GroupGrid grid{ladder.scale[i], widest.zero};
+    if (left == 1) return grid;
+    const double loss = host::group_loss(w, args, grid, column_weights);
+    if (loss < least || !found) {
+      least = loss;
+      best = grid;
+      found = true;
+    }
+  }
+  return best;
+}
+
 }  // namespace
 
 SearchWork::SearchWork(std::int64_t size)
@@ -203,25 +263,8 @@ host::GroupGrid fit_group(const float* w, const GridArgs& args, const float* col
     ladder.scale[i] = host::storable_scale(
         widest.scale * host::search_factor(std::min(i, kPoints - 1)), args.scale_dtype);
   make_ladder(widest, column_weights != nullptr, ladder);
-  host::GroupGrid best = widest;
-  float least = std::numeric_limits<float>::infinity();
-  for (int i = 0; i < kPoints; ++i) {
-    if (i > 0 && ladder.scale[i] == ladder.scale[i - 1]) continue;
-    const Grid grid{1.0F / ladder.step[i],
-                    static_cast<float>(scheme::code_min(args.bits)) - widest.zero,
-                    static_cast<float>(scheme::code_max(args.bits)) - widest.zero};
-    const float bound = least / ladder.unit[i];
-    const Loss loss =
-        column_weights == nullptr
-            ? plain_loss(work.x(), work.largest(), work.padded(), grid, bound)
-            : weighted_loss(work.x(), work.weights(), work.largest(), work.padded(), grid, bound);
-    if (loss.all * ladder.unit[i] < least) {
-      least = loss.all * ladder.unit[i];
-      best.scale = ladder.scale[i];
-    }
-    if (loss.clipped * ladder.unit[i] > least * 1.0001F) break;
-  }
-  return best;
+  return settle(w, args, column_weights, widest, ladder,
+                search(args, column_weights, widest, ladder, work));
 }
 
 }  // namespace whit::compute::cpu

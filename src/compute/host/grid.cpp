@@ -64,6 +64,21 @@ GroupGrid covering_grid(float lo, float hi, const GridArgs& args) {
   return {scale, above < code_hi ? above : code_hi};
 }
 
+double group_loss(const float* w, const GridArgs& args, const GroupGrid& grid,
+                  const float* column_weights) {
+  const float lo = static_cast<float>(scheme::code_min(args.bits));
+  const float hi = static_cast<float>(scheme::code_max(args.bits));
+  double sum = 0;
+  for (std::int64_t k = 0; k < args.group_size; ++k) {
+    const float code = code_of(w[k], grid.scale, grid.zero, lo, hi);
+    const double error = static_cast<double>(w[k]) -
+                         static_cast<double>(code - grid.zero) * static_cast<double>(grid.scale);
+    sum += column_weights == nullptr ? std::pow(std::abs(error), kSearchNorm)
+                                     : static_cast<double>(column_weights[k]) * error * error;
+  }
+  return sum;
+}
+
 std::int64_t checked_groups(std::int64_t cols, const GridArgs& args) {
   if (args.bits < 1 || args.bits > 8)
     base::fail(base::ErrorKind::kUnsupported, "bits", "{}; expected 1 to 8", args.bits);

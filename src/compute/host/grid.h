@@ -38,6 +38,11 @@ inline float code_of(float value, float scale, float zero, float lo, float hi) {
   return above < hi ? above : hi;
 }
 
+// What args.group_size weights lose on the grid, summed in double precision: |error|^kSearchNorm,
+// or weight * error^2 where column_weights (one a weight) is not null.
+double group_loss(const float* w, const GridArgs& args, const GroupGrid& grid,
+                  const float* column_weights);
+
 // Number of groups of a row. Errors: kUnsupported where the group size does not divide the columns,
 // or bits are not 1..8.
 std::int64_t checked_groups(std::int64_t cols, const GridArgs& args);

@@ -14,23 +14,6 @@ namespace {
 
 using base::check;
 
-// Sum of what one group loses on the grid.
-double group_error(const float* w, const GridArgs& args, const host::GroupGrid& grid,
-                   std::span<const float> column_weights) {
-  const float lo = static_cast<float>(scheme::code_min(args.bits));
-  const float hi = static_cast<float>(scheme::code_max(args.bits));
-  double sum = 0;
-  for (std::int64_t k = 0; k < args.group_size; ++k) {
-    const float code = host::code_of(w[k], grid.scale, grid.zero, lo, hi);
-    const double error = static_cast<double>(w[k]) -
-                         static_cast<double>(code - grid.zero) * static_cast<double>(grid.scale);
-    sum += column_weights.empty()
-               ? std::pow(std::abs(error), host::kSearchNorm)
-               : static_cast<double>(column_weights[static_cast<std::size_t>(k)]) * error * error;
-  }
-  return sum;
-}
-
 host::GroupGrid fit_group(const float* w, const GridArgs& args,
                           std::span<const float> column_weights) {
   float lo = 0;
@@ -46,7 +29,8 @@ host::GroupGrid fit_group(const float* w, const GridArgs& args,
   for (int point = 0; point < host::kSearchPoints; ++point) {
     host::GroupGrid grid = widest;
     grid.scale = host::storable_scale(widest.scale * host::search_factor(point), args.scale_dtype);
-    const double error = group_error(w, args, grid, column_weights);
+    const double error =
+        host::group_loss(w, args, grid, column_weights.empty() ? nullptr : column_weights.data());
     if (error < least) {
       least = error;
       best = grid;
