@@ -1,0 +1,24 @@
+#include "expect.h"
+#include "text/hugging_face.h"
+#include "text/stream_decoder.h"
+
+// A tokenizer that is accepted encodes into its vocabulary, and streams what it decodes.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace whit::text;
+  const Json json = Json::parse(data, data + size, nullptr, false);
+  if (json.is_discarded()) return 0;
+  accepts([&] {
+    const HuggingFaceTokenizer tokenizer(json, "fuzz", {});
+    for (const char* text : {"", "a b  ab\n12 <s>x", "naïve 字😀 \xF0\x9F"}) {
+      const auto ids = tokenizer.encode(text, true);
+      StreamDecoder stream(tokenizer, false);
+      std::string streamed;
+      for (const TokenId id : ids) {
+        require(id >= 0 && id < tokenizer.vocabulary());
+        streamed += stream.push(id);
+      }
+      require(streamed + stream.finish() == tokenizer.decode(ids, false));
+    }
+  });
+  return 0;
+}
