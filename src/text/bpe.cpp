@@ -70,11 +70,12 @@ void Bpe::read_vocabulary(const Field& model) {
   std::vector<bool> seen;
   vocabulary_.reserve(field.json().size());
   for (const auto& [token, value] : field.json().items()) {
-    if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= kMaxId) {
+    const std::int64_t number = value.is_number_integer() ? value.get<std::int64_t>() : -1;
+    if (number < 0 || number >= kMaxId) {
       field.fail_input("token {:?} has id {}; expected an integer below {}", token, value.dump(),
                        kMaxId);
     }
-    const auto id = value.get<TokenId>();
+    const auto id = static_cast<TokenId>(number);
     const auto index = static_cast<std::size_t>(id);
     if (index >= seen.size()) seen.resize(std::max(index + 1, seen.size() * 2));
     if (seen[index])
@@ -140,7 +141,8 @@ void Bpe::read_merges(const Field& model) {
       return found->second;
     };
     const TokenId left_id = id_of(left);
-    merges_.put(left_id, id_of(right), {rank++, id_of(left + right)});
+    const TokenId right_id = id_of(right);
+    merges_.put(left_id, right_id, {rank++, id_of(left + right)});
     has_merges_ = true;
   }
 }

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kJitStackStart = 32 * 1024;
 constexpr std::size_t kJitStackLimit = 16 * 1024 * 1024;
-constexpr std::uint32_t kMatchLimit = 200'000'000;
+constexpr std::uint32_t kMatchLimit = 20'000'000;
 constexpr std::uint32_t kHeapLimitKiB = 256 * 1024;
 
 std::string pcre2_message(int code) {

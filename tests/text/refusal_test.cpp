@@ -104,7 +104,7 @@ TEST(TokenizerJson, UnknownComponentsAreRefusedByName) {
 
 TEST(TokenizerJson, ASearchWithoutEndIsAnError) {
   Json json = small_tokenizer();
-  json["pre_tokenizer"]["pattern"]["Regex"] = "(?:a|aa)*(?:a|aa)*(?:a|aa)*c";
+  json["pre_tokenizer"]["pattern"]["Regex"] = "(?:a|aa)*(?:a|aa)*(?:a|aa)*[cd]";
   const HuggingFaceTokenizer tokenizer(json, "t.json", {});
   expect_error([&] { tokenizer.encode(std::string(3000, 'a'), false); }, ErrorKind::kInput,
                "t.json: pre_tokenizer.pattern.Regex", "limit");
@@ -175,6 +175,16 @@ TEST(Encode, LongWordsTakeNoQuadraticTime) {
   const HuggingFaceTokenizer tokenizer(json, "t.json", {});
   const auto ids = tokenizer.encode(std::string(1 << 19, 'a'), false);
   EXPECT_EQ(ids, std::vector<TokenId>(512, 10));
+}
+
+TEST(Encode, LongRunsStayWithinTheLimits) {
+  const auto tokenizer = load_tokenizer(kDemo);
+  for (const char* unit : {" ", "\n", " \n", "a", "1", "!", "字", "é ", "\u00a0", "😀"}) {
+    std::string text = "x";
+    while (text.size() < (1 << 18)) text += unit;
+    text += "y";
+    EXPECT_EQ(tokenizer->decode(tokenizer->encode(text, false), false), text) << unit;
+  }
 }
 
 TEST(Encode, BytesThatAreNoTextAreReplacedAsInRust) {
