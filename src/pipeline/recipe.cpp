@@ -62,15 +62,15 @@ std::int64_t choose_group_size(const Recipe& recipe,
                         [&](const auto* linear) { return linear->in_features % size != 0; });
   };
   const auto refuse = [&](const model::LinearSpec& linear, const std::string& what) {
-    throw base::Error(ErrorKind::kUsage, "--group-size",
-                      fmt::format("{} does not divide the input width {} of {}", what,
-                                  linear.in_features, linear.module))
+    throw base::Error(
+        ErrorKind::kUsage, "--group-size",
+        fmt::format("{} the input width {} of {}", what, linear.in_features, linear.module))
         .suggest(
             "choose a divisor, '--group-size channel', or leave such weights out with --ignore");
   };
   if (recipe.group_size) {
     const auto bad = misfit(*recipe.group_size);
-    if (bad != linears.end()) refuse(**bad, fmt::format("{}", *recipe.group_size));
+    if (bad != linears.end()) refuse(**bad, fmt::format("{} does not divide", *recipe.group_size));
     return *recipe.group_size;
   }
   for (const std::int64_t size : kGroupSizes) {
@@ -79,7 +79,7 @@ std::int64_t choose_group_size(const Recipe& recipe,
         fmt::format("group size {}: the largest of 128, 64, 32 that divides every width", size));
     return size;
   }
-  refuse(**misfit(kGroupSizes.back()), "none of 128, 64, 32");
+  refuse(**misfit(kGroupSizes.back()), "none of 128, 64, 32 divides");
   return 0;
 }
 
