@@ -10,6 +10,7 @@
 #include <fstream>
 #include <utility>
 
+#include "base/checked.h"
 #include "base/error.h"
 
 namespace whit::base {
@@ -60,10 +61,12 @@ MappedFile::~MappedFile() {
 
 void MappedFile::release(std::size_t offset, std::size_t size) const {
   if (data_ == nullptr || offset >= size_) return;
-  const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const std::size_t begin = (offset + page - 1) / page * page;
-  const std::size_t end = std::min(offset + size, size_) / page * page;
-  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+  // Rounded outward to the window that Linux maps around a touched page: what lies beside a small
+  // tensor came in with it, and comes back from the page cache where it is still wanted.
+  constexpr std::size_t kFaultAround = 65536;
+  const std::size_t begin = offset / kFaultAround * kFaultAround;
+  const std::size_t end = std::min(round_up(offset + size, kFaultAround), size_);
+  ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 
 AtomicFile::AtomicFile(fs::path path)

@@ -125,6 +125,7 @@ class CheckpointWeights final : public WeightSource {
   WeightHandle f32_vector(const std::string& name, const tensor::Shape& shape) {
     const TensorView stored = checked(name, shape);
     const Tensor host = tensor::make_f32(shape, tensor::to_f32_vector(stored));
+    checkpoint_->release(name);
     return std::make_shared<Tensor>(backend_->memory().upload(host.view()));
   }
 
@@ -137,6 +138,7 @@ class CheckpointWeights final : public WeightSource {
     const Tensor host = tensor::make_f32(
         per_row ? tensor::Shape{stored.elements(), 1} : tensor::Shape{shape.rows, shape.cols},
         tensor::to_f32_vector(stored));
+    checkpoint_->release(grid.name);
     const Tensor scales = backend_->memory().upload(host.view());
     backend_->codec().decode_scaled_fp8(codes, scales.view(), grid.block_rows, grid.block_cols,
                                         out);
