@@ -1,0 +1,182 @@
+#include "cli/quantize_flags.h"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <optional>
+
+#include "base/error.h"
+#include "cli/session.h"
+
+namespace whit::cli {
+
+namespace {
+
+using base::ErrorKind;
+
+template <typename T>
+struct Word {
+  std::string_view name;
+  T value;
+};
+
+// The value of a word; kUsage where it is none of `words`.
+template <typename T, std::size_t N>
+T choose(const std::string& word, const char* flag, const Word<T> (&words)[N]) {
+  std::string known;
+  for (const auto& candidate : words) {
+    if (candidate.name == word) return candidate.value;
+    known += (known.empty() ? "" : ", ") + std::string(candidate.name);
+  }
+  base::fail(ErrorKind::kUsage, flag, "{}; expected one of {}", word, known);
+}
+
+pipeline::Method method_of(const std::string& name) {
+  if (name == "fp8" || name == "vptq")
+    base::fail(ErrorKind::kUnsupported, "--method", "{}; this version has gptq and rtn", name);
+  return choose<pipeline::Method>(
+      name, "--method", {{"gptq", pipeline::Method::kGptq}, {"rtn", pipeline::Method::kRtn}});
+}
+
+void read_group_size(const std::string& text, pipeline::Recipe& recipe) {
+  if (text.empty()) return;
+  if (text == "channel" || text == "-1") {
+    recipe.channel = true;
+    return;
+  }
+  std::int64_t size = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), size);
+  if (code != std::errc() || end != text.data() + text.size() || size <= 0)
+    base::fail(ErrorKind::kUsage, "--group-size", "{}; expected a positive number or channel",
+               text);
+  recipe.group_size = size;
+}
+
+// What quality leaves to a flag that was given wins.
+void apply_quality(const QuantizeFlags& flags, pipeline::Recipe& recipe) {
+  if (flags.quality == "best")
+    base::fail(ErrorKind::kUnsupported, "--quality", "best; this version has fast and default");
+  const bool fast = choose<bool>(flags.quality, "--quality", {{"default", false}, {"fast", true}});
+  if (!fast) return;
+  if (flags.order_option->count() == 0) recipe.order = quant::ColumnOrder::kDefault;
+  if (flags.search_option->count() == 0) recipe.search = compute::ScaleSearch::kAbsmax;
+}
+
+void check_format(const std::string& format) {
+  if (format == "pack-quantized" || format == "compressed-tensors") return;
+  base::fail(ErrorKind::kUnsupported, "--format",
+             "{}; this version writes pack-quantized (compressed-tensors)", format);
+}
+
+void declare_method(CLI::App& app, QuantizeFlags& flags) {
+  auto& recipe = flags.recipe;
+  app.add_option("--method", flags.method, "gptq or rtn")->type_name("NAME")->capture_default_str();
+  app.add_option("--bits", recipe.bits, "bits of a code: 4 or 8")
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_option("--group-size", flags.group_size,
+                 "columns that share a scale; left out: the largest of 128, 64, 32 that fits")
+      ->type_name("N|channel");
+  app.add_flag("--sym,!--asym", flags.symmetric, "codes around zero, or with a zero point");
+  app.add_option("--rel-damp", recipe.rel_damp, "damping, relative to the mean of the diagonal")
+      ->type_name("X")
+      ->capture_default_str();
+  app.add_option("--block-size", recipe.block_size, "columns that are swept at once")
+      ->type_name("N")
+      ->capture_default_str();
+  flags.order_option =
+      app.add_option("--quantization-order", flags.order, "columns by activation or as they stand")
+          ->type_name("default|activation")
+          ->capture_default_str();
+  flags.search_option =
+      app.add_option("--quantization-scale", flags.search, "how a group's scale is chosen")
+          ->type_name("absmax|mse")
+          ->capture_default_str();
+  app.add_option("--quality", flags.quality, "fast: no scale search, no order; default: both")
+      ->type_name("fast|default|best")
+      ->capture_default_str();
+  app.add_option("--min-expert-tokens", recipe.min_expert_tokens,
+                 "experts that see fewer are topped up; 0: as many as their input is wide")
+      ->type_name("N");
+}
+
+void declare_scope(CLI::App& app, QuantizeFlags& flags) {
+  auto& recipe = flags.recipe;
+  app.add_flag("--quantize-only-experts", recipe.only_experts, "routed experts only");
+  app.add_option("--targets", recipe.targets, "modules to quantize: names or re:PATTERN")
+      ->type_name("PATTERN");
+  app.add_option("--ignore", recipe.ignore, "modules to leave alone: names or re:PATTERN")
+      ->type_name("PATTERN");
+  app.add_option("--mtp", flags.mtp, "the layers that predict further tokens")
+      ->type_name("quantize|keep")
+      ->capture_default_str();
+  app.add_option("--format", flags.format, "how the result is stored")
+      ->type_name("NAME")
+      ->capture_default_str();
+  app.add_option("--dtype", flags.dtype, "of FP8 weights that are not quantized: bf16, f16, f32")
+      ->type_name("DTYPE")
+      ->capture_default_str();
+}
+
+void declare_calibration(CLI::App& app, QuantizeFlags& flags) {
+  auto& samples = flags.recipe.samples;
+  app.add_option("--calibration", flags.calibration, "JSONL (text or input_ids) or plain text")
+      ->type_name("FILE");
+  app.add_option("--column", samples.column, "field of the JSONL rows that holds the text")
+      ->type_name("NAME");
+  app.add_option("--num-calibration-samples", samples.samples, "sequences to draw")
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_option("--max-sequence-length", samples.max_length, "longer ones are cut")
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_option("--min-sequence-length", samples.min_length, "shorter ones are passed over")
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_flag("--pack", samples.pack, "join rows until a sequence is full");
+  app.add_flag("--offload-activations", flags.recipe.offload_activations,
+               "keep activations in a file");
+}
+
+}  // namespace
+
+std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app) {
+  auto flags = std::make_shared<QuantizeFlags>();
+  declare_method(app, *flags);
+  declare_scope(app, *flags);
+  declare_calibration(app, *flags);
+  return flags;
+}
+
+pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session) {
+  using tensor::Dtype;
+  pipeline::Recipe recipe = flags.recipe;
+  recipe.method = method_of(flags.method);
+  read_group_size(flags.group_size, recipe);
+  recipe.symmetric = flags.symmetric;
+  recipe.order = choose<quant::ColumnOrder>(
+      flags.order, "--quantization-order",
+      {{"activation", quant::ColumnOrder::kActivation}, {"default", quant::ColumnOrder::kDefault}});
+  recipe.search = choose<compute::ScaleSearch>(
+      flags.search, "--quantization-scale",
+      {{"mse", compute::ScaleSearch::kMse}, {"absmax", compute::ScaleSearch::kAbsmax}});
+  apply_quality(flags, recipe);
+  check_format(flags.format);
+  recipe.mtp = choose<pipeline::MtpMode>(
+      flags.mtp, "--mtp",
+      {{"quantize", pipeline::MtpMode::kQuantize}, {"keep", pipeline::MtpMode::kKeep}});
+  recipe.dtype = choose<Dtype>(flags.dtype, "--dtype",
+                               {{"auto", Dtype::kBF16},
+                                {"bf16", Dtype::kBF16},
+                                {"bfloat16", Dtype::kBF16},
+                                {"f16", Dtype::kF16},
+                                {"float16", Dtype::kF16},
+                                {"f32", Dtype::kF32},
+                                {"float32", Dtype::kF32}});
+  recipe.calibration = flags.calibration;
+  recipe.samples.seed = session.flags().seed;
+  recipe.max_memory = session.memory_flag_bytes();
+  pipeline::validate(recipe);
+  return recipe;
+}
+
+}  // namespace whit::cli

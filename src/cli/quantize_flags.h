@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pipeline/recipe.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace whit::cli {
+
+class Session;
+
+// Flags that plan and quantize share, as they were typed.
+struct QuantizeFlags {
+  std::string model, out;
+  std::string method = "gptq", group_size, order = "activation", search = "mse", dtype = "auto";
+  std::string format = "pack-quantized", mtp = "quantize", quality = "default", calibration;
+  bool symmetric = true;
+  CLI::Option* order_option = nullptr;
+  CLI::Option* search_option = nullptr;
+  pipeline::Recipe recipe;  // what needs no reading
+};
+
+std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app);
+
+// Errors: kUsage and kUnsupported, subject = flag.
+pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session);
+
+}  // namespace whit::cli

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/cancel.h"
+#include "base/event.h"
+#include "cli/common_flags.h"
+#include "cli/console.h"
+#include "cli/event_log.h"
+#include "cli/signals.h"
+#include "compute/backend.h"
+#include "report/json.h"
+
+namespace whit::cli {
+
+// What a verb works with: flags of every verb, where events go, the backend, the result's stream.
+class Session {
+ public:
+  explicit Session(const CommonFlags& flags);
+
+  const CommonFlags& flags() const { return flags_; }
+  base::EventSink& events() { return events_; }
+  void warn(const std::string& text);
+
+  // From the first call on, SIGINT and SIGTERM ask for an orderly stop.
+  base::CancelToken& cancel();
+  int signal() const { return token_.signal(); }
+
+  // Made at the first call. Errors: kUnsupported for devices that were not built in.
+  compute::Backend& backend();
+  // --max-memory, or what the machine has free.
+  std::uint64_t max_memory_bytes() const;
+  // --max-memory, or 0 where it was not given.
+  std::uint64_t memory_flag_bytes() const;
+  // A folder, or a model of the local Hugging Face cache.
+  std::filesystem::path model_folder(const std::string& model) const;
+
+  // The result on stdout: the document under --json, else the text.
+  void print(const report::Json& json, std::string_view text);
+  // Text on stdout at once, for results that grow.
+  void stream(std::string_view text);
+
+ private:
+  CommonFlags flags_;
+  Console console_;
+  std::optional<EventLog> log_;
+  FanOut events_;
+  base::CancelToken token_;
+  std::optional<SignalGuard> guard_;
+  std::unique_ptr<compute::Backend> backend_;
+};
+
+// Flushes stdout. Errors: kResource where it takes no more.
+void finish_stdout();
+
+}  // namespace whit::cli

@@ -1,0 +1,32 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "cli/session.h"
+#include "cli/verb.h"
+#include "report/inspect.h"
+
+namespace whit::cli {
+
+namespace {
+
+Job declare(CLI::App& app) {
+  auto model = std::make_shared<std::string>();
+  app.add_option("MODEL", *model, "model folder or org/name[@revision]")->required();
+  return [model](Session& session) {
+    const auto checkpoint = checkpoint::Checkpoint::open(session.model_folder(*model), false);
+    const auto inspection = report::inspect(checkpoint);
+    session.print(report::to_json(inspection), report::to_text(inspection));
+    return 0;
+  };
+}
+
+}  // namespace
+
+Verb inspect_verb() {
+  return {"inspect", "Tensors, dtypes, sizes, bits per weight, quantization",
+          "  whit inspect demo/moe-15m\n"
+          "  whit inspect deepseek-ai/DeepSeek-V3@main --json > inventory.json\n",
+          declare};
+}
+
+}  // namespace whit::cli

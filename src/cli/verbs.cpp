@@ -1,0 +1,21 @@
+#include <array>
+
+#include "cli/verb.h"
+
+namespace whit::cli {
+
+std::span<const Verb> verbs() {
+  static const std::array kVerbs{inspect_verb(),  plan_verb(),   quantize_verb(), eval_verb(),
+                                 generate_verb(), verify_verb(), convert_verb(),  logits_verb(),
+                                 tokenize_verb(), bench_verb()};
+  return kVerbs;
+}
+
+std::span<const std::string_view> later_verbs() {
+  static constexpr std::array<std::string_view, 9> kLater{"chat-template", "calibrate", "measure",
+                                                          "scales",        "unify",     "expand",
+                                                          "report",        "chat",      "serve"};
+  return kLater;
+}
+
+}  // namespace whit::cli

@@ -1,0 +1,21 @@
+#include "cli/version.h"
+
+#include <fmt/format.h>
+
+#include "base/build_info.h"
+#include "compute/backend.h"
+
+namespace whit::cli {
+
+std::string version_text() {
+  std::string text = fmt::format("whit {} ({})\n", base::kVersion, base::kCommit);
+  text += fmt::format("compiler       {}, {}", base::kCompiler, base::kBuildType);
+  if (!base::kSanitizers.empty()) text += fmt::format(", sanitizers {}", base::kSanitizers);
+  text += fmt::format("\nsystem         {}\n", base::kSystem);
+  text += fmt::format("backends       reference, cpu: {}\n", compute::make_cpu_backend(0)->name());
+  text += fmt::format("blas           {}\n", base::kBlas);
+  text += "communicators  single\n";
+  return text;
+}
+
+}  // namespace whit::cli

@@ -1,0 +1,154 @@
+#include "runtime/weights.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "formats/format.h"
+#include "model/arch.h"
+
+namespace whit::runtime {
+
+namespace {
+
+// The tensor itself where it already lives on the backend's device, else a copy there.
+struct OnDevice {
+  OnDevice(compute::Backend& backend, const tensor::Tensor& host) : view(host.view()) {
+    if (host.empty() || host.device() == backend.device()) return;
+    copy = backend.memory().upload(host.view());
+    view = copy.view();
+  }
+  tensor::Tensor copy;
+  tensor::TensorView view;
+};
+
+tensor::Tensor upload_or_move(compute::Backend& backend, const tensor::Tensor& host) {
+  return host.empty() ? tensor::Tensor() : backend.memory().upload(host.view());
+}
+
+void decode_into(compute::Backend& backend, const scheme::GroupedInt& weight,
+                 tensor::MatrixView out) {
+  if (weight.codes.device() == backend.device()) {
+    backend.codec().decode_grouped(weight, out);
+    return;
+  }
+  scheme::GroupedInt there;
+  there.bits = weight.bits;
+  there.group_size = weight.group_size;
+  there.channel = weight.channel;
+  there.scale_dtype = weight.scale_dtype;
+  there.codes = upload_or_move(backend, weight.codes);
+  there.scales = upload_or_move(backend, weight.scales);
+  there.zeros = upload_or_move(backend, weight.zeros);
+  backend.codec().decode_grouped(there, out);
+}
+
+void decode_into(compute::Backend& backend, const scheme::ScaledFloat8& weight,
+                 tensor::MatrixView out) {
+  const OnDevice codes(backend, weight.codes);
+  const OnDevice scales(backend, weight.scales);
+  backend.codec().decode_scaled_fp8(codes.view, scales.view, weight.block_rows, weight.block_cols,
+                                    out);
+}
+
+class StoredWeights final : public model::WeightSource {
+ public:
+  StoredWeights(const checkpoint::Checkpoint& checkpoint, compute::Backend& backend)
+      : backend_(backend),
+        packed_(checkpoint),
+        plain_(model::make_checkpoint_weights(checkpoint, backend)) {}
+
+  model::WeightHandle linear(const model::LinearSpec& spec) override {
+    auto weight = packed(spec);
+    return weight ? weight : plain_->linear(spec);
+  }
+  model::WeightHandle bias(const model::LinearSpec& spec) override { return plain_->bias(spec); }
+  model::WeightHandle vector(const model::VectorSpec& spec) override {
+    return plain_->vector(spec);
+  }
+  model::WeightHandle table(const model::LinearSpec& spec) override {
+    auto weight = packed(spec);
+    return weight ? weight : plain_->table(spec);
+  }
+  void release(int layer) override { plain_->release(layer); }
+
+ private:
+  // Null where `spec` is stored unquantized.
+  model::WeightHandle packed(const model::LinearSpec& spec) {
+    const auto weight = packed_.read(spec.module);
+    if (!weight) return nullptr;
+    if (scheme::rows_of(*weight) != spec.out_features ||
+        scheme::cols_of(*weight) != spec.in_features)
+      base::fail(base::ErrorKind::kInput, spec.weight(),
+                 "its codes are [{}, {}]; expected [{}, {}]", scheme::rows_of(*weight),
+                 scheme::cols_of(*weight), spec.out_features, spec.in_features);
+    return std::make_shared<tensor::Tensor>(decode_on(backend_, *weight));
+  }
+
+  compute::Backend& backend_;
+  formats::PackedReader packed_;
+  std::unique_ptr<model::WeightSource> plain_;
+};
+
+}  // namespace
+
+OpenModel open_model(const fs::path& folder) {
+  auto checkpoint = checkpoint::Checkpoint::open(folder);
+  auto spec = model::spec_from_config(checkpoint.config());
+  return {std::move(checkpoint), std::move(spec)};
+}
+
+tensor::Tensor decode_on(compute::Backend& backend, const scheme::QuantizedWeight& weight) {
+  auto out = backend.memory().allocate({scheme::rows_of(weight), scheme::cols_of(weight)},
+                                       tensor::Dtype::kF32);
+  std::visit([&](const auto& w) { decode_into(backend, w, out.matrix()); }, weight);
+  return out;
+}
+
+std::unique_ptr<model::WeightSource> make_stored_weights(const checkpoint::Checkpoint& checkpoint,
+                                                         compute::Backend& backend) {
+  return std::make_unique<StoredWeights>(checkpoint, backend);
+}
+
+ResidentWeights::ResidentWeights(std::unique_ptr<model::WeightSource> source,
+                                 std::uint64_t budget_bytes)
+    : source_(std::move(source)), budget_bytes_(budget_bytes) {}
+
+model::WeightHandle ResidentWeights::keep(const std::string& key, model::WeightHandle handle) {
+  if (!handle) return handle;
+  const std::uint64_t bytes = handle->bytes();
+  if (kept_bytes_ + bytes > budget_bytes_) return handle;
+  kept_bytes_ += bytes;
+  kept_.emplace(key, handle);
+  return handle;
+}
+
+model::WeightHandle ResidentWeights::linear(const model::LinearSpec& spec) {
+  const std::string key = "linear " + spec.module;
+  if (const auto it = kept_.find(key); it != kept_.end()) return it->second;
+  return keep(key, source_->linear(spec));
+}
+
+model::WeightHandle ResidentWeights::bias(const model::LinearSpec& spec) {
+  if (!spec.bias) return source_->bias(spec);
+  const std::string key = "bias " + spec.module;
+  if (const auto it = kept_.find(key); it != kept_.end()) return it->second;
+  return keep(key, source_->bias(spec));
+}
+
+model::WeightHandle ResidentWeights::vector(const model::VectorSpec& spec) {
+  const std::string key = "vector " + spec.name;
+  if (const auto it = kept_.find(key); it != kept_.end()) return it->second;
+  return keep(key, source_->vector(spec));
+}
+
+model::WeightHandle ResidentWeights::table(const model::LinearSpec& spec) {
+  const std::string key = "table " + spec.module;
+  if (const auto it = kept_.find(key); it != kept_.end()) return it->second;
+  return keep(key, source_->table(spec));
+}
+
+void ResidentWeights::release(int layer) {
+  source_->release(layer);
+}
+
+}  // namespace whit::runtime
