@@ -32,16 +32,12 @@ std::vector<Tile> tiles_of(const Sequences& sequences, std::int64_t min_tokens =
 
 // Values per token that outlive one tile.
 enum class Slot : std::uint8_t {
-  kHidden,
-  kAttnIn,
-  kQuery,
-  kKey,
-  kValue,
-  kLatent,
-  kMlpIn,
-  kMid,
-  kMoeOut,
-  kAux
+  kHidden,       // the residual stream
+  kQueryLatent,  // MLA: normed, what q_b reads
+  kKvLatent,     // MLA: normed, what kv_b reads; then the rotated key that all heads share
+  kQuery,        // the attention's output; in MLA the rotated queries first, in the same rows
+  kMlpIn,        // a mixture's normed input
+  kMid,          // silu(gate) * up
 };
 
 // Rows of a slot, on the device, for as long as the lease lives. A written lease is stored when it

@@ -10,9 +10,6 @@ using tensor::ConstMatrixView;
 using tensor::MatrixView;
 using Access = ActivationStore::Access;
 
-// Slots of one layer: kAux holds the normed query latent, kLatent the normed key-value latent
-// beside the rotated shared key, kQuery the rotated queries and then, in the same rows, the
-// attention's output: the widest of them exist once.
 namespace {
 
 class Mla {
@@ -28,19 +25,19 @@ class Mla {
 
   void run() {
     const std::int64_t tokens = run_.tokens();
-    store().create(Slot::kLatent, tokens, spec_.kv_rank + spec_.rope_dim);
+    store().create(Slot::kKvLatent, tokens, spec_.kv_rank + spec_.rope_dim);
     if (spec_.q_a)
-      store().create(Slot::kAux, tokens, spec_.q_a->out_features);
+      store().create(Slot::kQueryLatent, tokens, spec_.q_a->out_features);
     else
       store().create(Slot::kQuery, tokens, query_width());
     project_in();
     if (spec_.q_a) {
       store().create(Slot::kQuery, tokens, query_width());
       expand_query();
-      store().drop(Slot::kAux);
+      store().drop(Slot::kQueryLatent);
     }
     expand_keys_and_attend();
-    store().drop(Slot::kLatent);
+    store().drop(Slot::kKvLatent);
     project_out();
     store().drop(Slot::kQuery);
   }
@@ -64,7 +61,7 @@ class Mla {
       const Tile& tile = run_.tiles[piece];
       store_latent(tile, y[1]);
       if (!spec_.q_a) return store_query(tile, y[0]);
-      const auto out = lease(Slot::kAux, tile, Access::kWrite);
+      const auto out = lease(Slot::kQueryLatent, tile, Access::kWrite);
       run_.context.backend.neural().rms_norm(y[0], q_norm_->as<float>(), spec_.q_a_norm->eps,
                                              out->view());
     };
@@ -72,7 +69,7 @@ class Mla {
   }
 
   void store_latent(const Tile& tile, ConstMatrixView kv) {
-    const auto out = lease(Slot::kLatent, tile, Access::kWrite);
+    const auto out = lease(Slot::kKvLatent, tile, Access::kWrite);
     const MatrixView latent = out->view();
     run_.context.backend.neural().rms_norm(kv.sub(0, tile.rows, 0, spec_.kv_rank),
                                            kv_norm_->as<float>(), spec_.kv_a_norm.eps,
@@ -90,7 +87,7 @@ class Mla {
 
   void expand_query() {
     Stage stage = tile_stage(run_, spec_.q_b.reads, spec_.q_b.in_features, {&spec_.q_b});
-    stage.produce = copied_slot(run_, Slot::kAux);
+    stage.produce = copied_slot(run_, Slot::kQueryLatent);
     stage.consume = [this](std::size_t piece, std::span<const MatrixView> y) {
       store_query(run_.tiles[piece], y[0]);
     };
@@ -99,13 +96,13 @@ class Mla {
 
   void expand_keys_and_attend() {
     Stage stage = tile_stage(run_, spec_.kv_b.reads, spec_.kv_rank, {&spec_.kv_b});
-    stage.produce = copied_slot(run_, Slot::kLatent);
+    stage.produce = copied_slot(run_, Slot::kKvLatent);
     attended_ =
         run_.context.backend.memory().allocate({longest_, out_width()}, tensor::Dtype::kF32);
     stage.consume = [this](std::size_t piece, std::span<const MatrixView> y) {
       const Tile& tile = run_.tiles[piece];
       const auto query = lease(Slot::kQuery, tile, Access::kUpdate);
-      const auto latent = lease(Slot::kLatent, tile, Access::kRead);
+      const auto latent = lease(Slot::kKvLatent, tile, Access::kRead);
       for_sequences(run_, tile, [&](std::int64_t row0, std::int64_t rows, std::int64_t) {
         attend(query->view().rows_of(row0, rows), y[0].rows_of(row0, rows),
                latent->view().sub(row0, rows, spec_.kv_rank, spec_.rope_dim));

@@ -22,7 +22,8 @@ struct Stage {
   std::vector<std::int64_t> piece_rows;    // rows of each piece
   // Router weights of each row (all pieces, in order); empty: none.
   std::vector<float> row_weights;
-  // Rows from here on exist for statistics only (topped-up experts). -1: none.
+  // Rows from here on exist for statistics only (topped-up experts). -1: none. They are applied and
+  // consumed like the others: the expert's next stage observes what becomes of them.
   std::int64_t observed_only_from = -1;
 
   // Fills x[piece_rows[piece], width].
