@@ -10,6 +10,9 @@ namespace whit::base {
 std::uint64_t resident_bytes();
 std::uint64_t peak_resident_bytes();
 
+// Gives free memory of the heap back to the system, so that a long job does not creep.
+void trim_heap();
+
 // Physical memory that a new job may take without swapping, in bytes (cgroup limits respected).
 std::uint64_t available_memory_bytes();
 

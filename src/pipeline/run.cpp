@@ -116,6 +116,7 @@ class Job {
       else if (forward)
         pass_through(plan_->steps[i]);
       done_flops_ += plan_->steps[i].flops;
+      base::trim_heap();
     }
   }
 
