@@ -179,6 +179,9 @@ class Solve {
   // H = U D Uᵀ with U unit upper triangular, in place: on return h holds U (zeros below, ones on
   // the diagonal). Returns D, or nothing where a pivot is not positive (h is then garbage).
   virtual std::optional<std::vector<double>> factor_udu(MatrixView h) = 0;
+  // b[N,K] <- b (U D Uᵀ)^-1, rows independent of each other; u [K,K] as factor_udu leaves it, d its
+  // K pivots.
+  virtual void solve_udu(ConstMatrixView u, std::span<const double> d, MatrixView b) = 0;
 };
 
 class Backend {

@@ -257,5 +257,63 @@ TEST_P(SolveContract, RefusesWhatIsNotPositiveDefinite) {
   EXPECT_FALSE(backend->solve().factor_udu(nan.matrix()).has_value());
 }
 
+TEST_P(SolveContract, SolvedRowsMultiplyBack) {
+  for (const auto& [rows, size] : {std::pair<std::int64_t, std::int64_t>{1, 1},
+                                   {3, 2},
+                                   {0, 5},
+                                   {1, 130},
+                                   {70, 129},
+                                   {600, 67},
+                                   {5, 513}}) {
+    SCOPED_TRACE(::testing::Message() << rows << "x" << size);
+    Tensor u = random_spd(size, 19);
+    const auto d = oracle->solve().factor_udu(u.matrix());
+    ASSERT_TRUE(d.has_value());
+    // A row of a wider matrix: nothing outside may change.
+    Tensor wide = random_f32({rows + 1, size + 3}, 20);
+    const Tensor before = clone(wide);
+    backend->solve().solve_udu(u.matrix(), *d, wide.matrix().sub(0, rows, 2, size));
+    for (std::int64_t n = 0; n <= rows; ++n) {
+      for (std::int64_t k = 0; k < size + 3; ++k) {
+        if (n < rows && k >= 2 && k < size + 2) continue;
+        ASSERT_EQ(wide.as<float>()[n * (size + 3) + k], before.as<float>()[n * (size + 3) + k]);
+      }
+    }
+    // Each residual stays within the backward error of two triangular solves.
+    const auto uij = [&, size = size](std::int64_t i, std::int64_t j) {
+      return static_cast<double>(u.as<float>()[i * size + j]);
+    };
+    for (std::int64_t n = 0; n < rows; n += 1 + rows / 8) {
+      const float* x = wide.as<float>() + n * (size + 3) + 2;
+      std::vector<double> turned(static_cast<std::size_t>(size)), bound(turned);
+      for (std::int64_t k = 0; k < size; ++k) {
+        const auto at = static_cast<std::size_t>(k);
+        for (std::int64_t j = 0; j <= k; ++j) {
+          turned[at] += static_cast<double>(x[j]) * uij(j, k) * (*d)[at];
+          bound[at] += std::abs(static_cast<double>(x[j]) * uij(j, k)) * (*d)[at];
+        }
+      }
+      for (std::int64_t k = 0; k < size; ++k) {
+        double back = 0, allowed = 0;
+        for (std::int64_t j = k; j < size; ++j) {
+          back += turned[static_cast<std::size_t>(j)] * uij(k, j);
+          allowed += bound[static_cast<std::size_t>(j)] * std::abs(uij(k, j));
+        }
+        ASSERT_NEAR(back, static_cast<double>(before.as<float>()[n * (size + 3) + 2 + k]),
+                    (2.0 * static_cast<double>(size) + 4) * kEps * allowed);
+      }
+    }
+  }
+}
+
+TEST_P(SolveContract, SolvesTheWorkedExample) {
+  // [[5,2],[2,2]]⁻¹ = [[1/3,-1/3],[-1/3,5/6]].
+  const Tensor u = tensor::make_f32({2, 2}, std::vector<float>{1, 1, 0, 1});
+  Tensor b = tensor::make_f32({2, 2}, std::vector<float>{1, 0, 6, 12});
+  backend->solve().solve_udu(u.matrix(), std::vector<double>{3, 2}, b.matrix());
+  const std::vector<float> expected{1.0F / 3, -1.0F / 3, -2, 8};
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(b.as<float>()[i], expected[i], 1e-6);
+}
+
 }  // namespace
 }  // namespace whit::compute::testing

@@ -84,6 +84,22 @@ TEST(Threads, Factor) {
   });
 }
 
+TEST(Threads, SolvedRows) {
+  const Tensor u = [] {
+    Tensor h = random_spd(300, 3);
+    make_cpu_backend(1)->solve().factor_udu(h.matrix());
+    return h;
+  }();
+  const std::vector<double> d(300, 0.7);
+  expect_same_for_any_thread_count([&](Backend& backend) {
+    Tensor b = random_f32({700, 300}, 4);
+    backend.solve().solve_udu(u.matrix(), d, b.matrix());
+    Outcome out;
+    append(out, b);
+    return out;
+  });
+}
+
 TEST(Threads, QuadraticForm) {
   const Tensor h = random_spd(600, 4);
   const Tensor d = random_f32({900, 600}, 5);

@@ -14,6 +14,9 @@ void ssyrk_(const char* uplo, const char* trans, const int* n, const int* k, con
 void sgemv_(const char* trans, const int* m, const int* n, const float* alpha, const float* a,
             const int* lda, const float* x, const int* incx, const float* beta, float* y,
             const int* incy);
+void strsm_(const char* side, const char* uplo, const char* trans, const char* diag, const int* m,
+            const int* n, const float* alpha, const float* a, const int* lda, float* b,
+            const int* ldb);
 void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info);
 void dtrtri_(const char* uplo, const char* diag, const int* n, double* a, const int* lda,
              int* info);
@@ -89,6 +92,16 @@ void downdate_tile(std::int64_t n, std::int64_t k, ConstTile x, Tile c) {
   const int ldc = leading(c.stride);
   constexpr float kMinusOne = -1.0F;
   ssyrk_("L", "T", &nn, &kk, &kMinusOne, x.data, &ldx, &kOne, c.data, &ldc);
+}
+
+// Column-major BLAS sees Uᵀ, lower triangular, and solves op(U)ᵀ Xᵀ = Bᵀ.
+void solve_unit_tile(std::int64_t m, std::int64_t n, ConstTile u, Transpose tu, Tile x) {
+  const int mm = blas_int(m);
+  const int nn = blas_int(n);
+  const int ldu = leading(u.stride);
+  const int ldx = leading(x.stride);
+  const char* trans = tu == Transpose::kYes ? "T" : "N";
+  strsm_("L", "L", trans, "U", &nn, &mm, &kOne, u.data, &ldu, x.data, &ldx);
 }
 
 bool cholesky_tile(std::int64_t n, double* a) {

@@ -39,6 +39,9 @@ void vector_tile(std::int64_t n, std::int64_t k, ConstTile w, const float* x, fl
 // Upper triangle of c[n,n] -= x xᵀ, x[n,k]; the lower is left alone.
 void downdate_tile(std::int64_t n, std::int64_t k, ConstTile x, Tile c);
 
+// x[m,n] := x op(u)⁻¹, u[n,n] unit upper triangular.
+void solve_unit_tile(std::int64_t m, std::int64_t n, ConstTile u, Transpose tu, Tile x);
+
 // a[n,n] (column-major, upper triangle R, double) with a = RᵀR := R. False: not positive definite.
 bool cholesky_tile(std::int64_t n, double* a);
 // The same kind of triangle (with leading dimension `stride`) := its inverse.

@@ -146,6 +146,21 @@ class CpuSolve final : public Solve {
     return pivots;
   }
 
+  void solve_udu(ConstMatrixView u, std::span<const double> d, MatrixView b) override {
+    base::check(u.rows == u.cols && b.cols == u.rows, "solve_udu: extents");
+    base::check(static_cast<std::int64_t>(d.size()) == u.rows, "solve_udu: pivots");
+    parallel_pieces(threads_, b.rows, kTile, [&](std::int64_t begin, std::int64_t count) {
+      const MatrixView x = b.rows_of(begin, count);
+      solve_unit_tile(count, u.rows, tile_at(u, 0, 0), Transpose::kYes, tile_at(x, 0, 0));
+      for (std::int64_t n = 0; n < count; ++n) {
+        float* row = x.row<float>(n);
+        for (std::size_t k = 0; k < d.size(); ++k)
+          row[k] = static_cast<float>(static_cast<double>(row[k]) / d[k]);
+      }
+      solve_unit_tile(count, u.rows, tile_at(u, 0, 0), Transpose::kNo, tile_at(x, 0, 0));
+    });
+  }
+
  private:
   // Ũ in the columns of `block`, all rows, panel by panel.
   bool factor_block(MatrixView h, Columns block, std::vector<double>& pivots) const {

@@ -33,6 +33,26 @@ class ReferenceSolve final : public Solve {
       for (std::int64_t j = 0; j < size; ++j) h.row<float>(i)[j] = static_cast<float>(at(i, j));
     return d;
   }
+
+  void solve_udu(ConstMatrixView u, std::span<const double> d, MatrixView b) override {
+    base::check(u.rows == u.cols && b.cols == u.rows, "solve_udu: extents");
+    base::check(static_cast<std::int64_t>(d.size()) == u.rows, "solve_udu: pivots");
+    std::vector<double> x(d.size());
+    const auto at = [&](std::int64_t i) -> double& { return x[static_cast<std::size_t>(i)]; };
+    for (std::int64_t n = 0; n < b.rows; ++n) {
+      for (std::int64_t k = u.rows - 1; k >= 0; --k) {
+        at(k) = static_cast<double>(b.row<float>(n)[k]);
+        for (std::int64_t j = k + 1; j < u.rows; ++j)
+          at(k) -= at(j) * static_cast<double>(u.row<float>(k)[j]);
+      }
+      for (std::int64_t k = 0; k < u.rows; ++k) at(k) /= d[static_cast<std::size_t>(k)];
+      for (std::int64_t k = 0; k < u.rows; ++k) {
+        for (std::int64_t j = 0; j < k; ++j)
+          at(k) -= at(j) * static_cast<double>(u.row<float>(j)[k]);
+        b.row<float>(n)[k] = static_cast<float>(at(k));
+      }
+    }
+  }
 };
 
 }  // namespace
