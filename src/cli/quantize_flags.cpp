@@ -147,7 +147,7 @@ std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app) {
   return flags;
 }
 
-pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session) {
+pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session, Purpose purpose) {
   using tensor::Dtype;
   pipeline::Recipe recipe = flags.recipe;
   recipe.method = method_of(flags.method);
@@ -173,6 +173,9 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session)
                                 {"f32", Dtype::kF32},
                                 {"float32", Dtype::kF32}});
   recipe.calibration = flags.calibration;
+  if (purpose == Purpose::kPlan && recipe.calibration.empty() &&
+      recipe.method == pipeline::Method::kGptq)
+    recipe.calibration = "(a text to be named)";
   recipe.samples.seed = session.flags().seed;
   recipe.max_memory = session.memory_flag_bytes();
   pipeline::validate(recipe);

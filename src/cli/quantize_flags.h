@@ -28,7 +28,10 @@ struct QuantizeFlags {
 
 std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app);
 
-// Errors: kUsage and kUnsupported, subject = flag.
-pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session);
+enum class Purpose { kPlan, kRun };
+
+// A plan may be asked for before the calibration text is there. Errors: kUsage and kUnsupported,
+// subject = flag.
+pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session, Purpose purpose);
 
 }  // namespace whit::cli

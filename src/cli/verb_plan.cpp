@@ -57,7 +57,7 @@ Job declare(CLI::App& app) {
   app.add_option("MODEL", flags->model, "model folder or org/name[@revision]")->required();
   app.add_option("OUT", flags->out, "where quantize would write; nothing is written");
   return [flags](Session& session) {
-    const auto recipe = recipe_from(*flags, session);
+    const auto recipe = recipe_from(*flags, session, Purpose::kPlan);
     const auto checkpoint = checkpoint::Checkpoint::open(session.model_folder(flags->model));
     const auto plan = pipeline::make_plan(checkpoint, recipe);
     session.print(to_json(*plan), to_text(*plan));

@@ -86,7 +86,7 @@ int run(Session& session, const QuantizeFlags& flags, const Existing& existing) 
     base::fail(base::ErrorKind::kUsage, "--resume",
                "given together with --overwrite; expected one of them");
   pipeline::RunArgs args;
-  args.recipe = recipe_from(flags, session);
+  args.recipe = recipe_from(flags, session, Purpose::kRun);
   args.output = flags.out;
   args.existing = existing.resume      ? pipeline::ExistingOutput::kResume
                   : existing.overwrite ? pipeline::ExistingOutput::kOverwrite
