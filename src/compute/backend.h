@@ -12,8 +12,10 @@
 
 // What a machine can do, as a few small interfaces. Callers above are device-blind: every matrix
 // that they pass lives on the backend's device, every std::span on the host. All results are the
-// same bits for any number of threads: fixed tiles, fixed order of sums, no float atomics.
-// Matrices are row-major. Activations and math are F32 unless a function says otherwise.
+// same bits for any number of threads: fixed tiles, fixed order of sums, no float atomics. The bits
+// of one row of gemm, linear, quadratic_form and attention may depend on how many rows share the
+// call (BLAS chooses its kernels by extents); those of every other function do not. Matrices are
+// row-major. Activations and math are F32 unless a function says otherwise.
 namespace whit::compute {
 
 using tensor::ConstMatrixView;
@@ -55,7 +57,8 @@ class Linalg {
   virtual void add_to_diagonal(MatrixView a, std::span<const double> values) = 0;
   // a = alpha * a + beta * b, elementwise.
   virtual void scale_add(float alpha, MatrixView a, float beta, ConstMatrixView b) = 0;
-  // Per row n of d[N,K]: d_n H d_nᵀ in double precision; H symmetric [K,K].
+  // Per row n of d[N,K]: d_n H d_nᵀ; H symmetric [K,K]. Products may be fp32 tiles; their sum with
+  // d_n is in double.
   virtual std::vector<double> quadratic_form(ConstMatrixView d, ConstMatrixView h) = 0;
 };
 
@@ -70,19 +73,19 @@ struct HeadView {
 
 struct AttentionArgs {
   std::int64_t heads = 1;
-  std::int64_t kv_heads = 1;      // divides heads; query head h reads kv head h/(heads/kv_heads)
-  HeadView q;                     // dim = k.dim + (k_shared ? k_shared->dim : 0), that order
+  std::int64_t kv_heads = 1;  // divides heads; query head h reads kv head h/(heads/kv_heads)
+  HeadView q;                 // dim = k.dim + (k_shared ? k_shared->dim : 0), that order
   HeadView k;
   std::optional<HeadView> k_shared;  // MLA's rotary key, one for all heads
   HeadView v;
   float scale = 1;
-  std::int64_t window = 0;        // 0: none; else key j is visible to query i iff i-window < j <= i
+  std::int64_t window = 0;  // 0: none; else key j is visible to query i iff i-window < j <= i
 };
 
 struct RoutingArgs {
   std::int64_t top_k = 1;
-  std::int64_t groups = 1;           // n_group
-  std::int64_t groups_kept = 1;      // topk_group
+  std::int64_t groups = 1;       // n_group
+  std::int64_t groups_kept = 1;  // topk_group
   bool renormalize = true;
   float scaling = 1;
 };
@@ -98,7 +101,8 @@ class Neural {
  public:
   virtual ~Neural() = default;
   // out[t] = table[ids[t]]; the table may be F32, BF16 or F16.
-  virtual void embed(const TensorView& table, std::span<const std::int32_t> ids, MatrixView out) = 0;
+  virtual void embed(const TensorView& table, std::span<const std::int32_t> ids,
+                     MatrixView out) = 0;
   // out = w * x / sqrt(mean(x²) + eps); w has x.cols entries.
   virtual void rms_norm(ConstMatrixView x, const float* w, float eps, MatrixView out) = 0;
   // Rotates pairs in place in `heads` heads: columns first_col + h*head_stride + [0, 2*R).
@@ -118,7 +122,8 @@ class Neural {
   // scores go to the lower index. scores_out (optional, T*E): sigmoid scores before the bias.
   virtual Routing route_sigmoid(ConstMatrixView logits, const float* bias, const RoutingArgs& args,
                                 std::vector<float>* scores_out) = 0;
-  virtual void gather_rows(ConstMatrixView in, std::span<const std::int32_t> rows, MatrixView out) = 0;
+  virtual void gather_rows(ConstMatrixView in, std::span<const std::int32_t> rows,
+                           MatrixView out) = 0;
   // inout[rows[i]] += weights[i] * x[i]; rows are distinct.
   virtual void scatter_add_rows(ConstMatrixView x, std::span<const std::int32_t> rows,
                                 std::span<const float> weights, MatrixView inout) = 0;
@@ -140,9 +145,9 @@ struct GridArgs {
 // One column block of the LDLQ sweep, columns in processing order.
 struct SweepArgs {
   int bits = 4;
-  ConstMatrixView u;                          // [B,B], unit upper triangular
-  ConstMatrixView scales;                     // F32 [N,G]
-  ConstMatrixView zeros;                      // F32 [N,G], or data == nullptr if symmetric
+  ConstMatrixView u;                           // [B,B], unit upper triangular
+  ConstMatrixView scales;                      // F32 [N,G]
+  ConstMatrixView zeros;                       // F32 [N,G], or data == nullptr if symmetric
   std::span<const std::int32_t> column_group;  // [B], group of each column
 };
 
@@ -151,14 +156,18 @@ class Codec {
   virtual ~Codec() = default;
   // F32, BF16, F16, FP8 (unscaled) -> F32.
   virtual void to_f32(const TensorView& in, MatrixView out) = 0;
-  // out[n,k] = fp8[n,k] * scales[n/block_rows, k/block_cols], one fp32 rounding. A scale grid larger
-  // than needed is cropped.
+  // out[n,k] = fp8[n,k] * scales[n/block_rows, k/block_cols], one fp32 rounding. A scale grid
+  // larger than needed is cropped.
   virtual void decode_scaled_fp8(const TensorView& codes, const TensorView& scales,
                                  std::int64_t block_rows, std::int64_t block_cols,
                                  MatrixView out) = 0;
   virtual void decode_grouped(const scheme::GroupedInt& weight, MatrixView out) = 0;
   // Scales (and zeros, as F32 whole numbers; data == nullptr if symmetric) of every group of every
-  // row of w[N,K]. column_weights: empty, or K non-negative weights of the squared error.
+  // row of w[N,K]. kAbsmax: compressed-tensors' grid that covers the group and 0. kMse: of 100
+  // scales from that one down to a fifth of it, the one with the least sum of |error|^2.4
+  // (MoE-Quant's search); with column_weights (empty, or K non-negative weights), of weight *
+  // error². The zero point is kAbsmax's. Scales are never 0 (a group of zeros has scale 1) and
+  // always finite. Errors: kUnsupported where group_size does not divide K, or bits are not 1..8.
   virtual void fit_scales(ConstMatrixView w, const GridArgs& args,
                           std::span<const float> column_weights, MatrixView scales,
                           MatrixView zeros) = 0;
@@ -187,7 +196,7 @@ class Solve {
 class Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::string name() const = 0;        // "cpu (OpenBLAS 0.3.21, 2 threads)"
+  virtual std::string name() const = 0;  // "cpu (OpenBLAS 0.3.21, 2 threads)"
   virtual tensor::Device device() const = 0;
   virtual Memory& memory() = 0;
   virtual Linalg& linalg() = 0;

@@ -15,9 +15,8 @@ namespace whit::compute::cpu {
 
 namespace {
 
-constexpr std::int64_t kPanel = 128;  // columns that are factored at once
-constexpr std::int64_t kStep =
-    32;  // columns that are solved at once, by the inverse of their block
+constexpr std::int64_t kPanel = 64;  // columns that are factored at once
+constexpr std::int64_t kStep = 32;   // columns solved at once, by the inverse of their block
 constexpr std::int64_t kTile = 256;  // rows that are solved at once, tiles of small updates
 
 // The diagonal block of one panel.
