@@ -11,7 +11,7 @@ for group in "$@"; do
   case $group in
     build)
       required+=(g++ cmake ninja-build python3
-                 libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libxxhash-dev
+                 libfmt-dev nlohmann-json3-dev libcli11-dev libxxhash-dev
                  libpcre2-dev libsentencepiece-dev libopenblas-dev libgtest-dev) ;;
     test) wanted+=(clang libclang-rt-dev libomp-dev clang-format-14 clang-tidy-14) ;;
     conformance) required+=(python3-venv ca-certificates) ;;

@@ -2,11 +2,13 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/session.h"
 #include "cli/verb.h"
+#include "report/bench_compute.h"
 #include "report/bench_forward.h"
 #include "report/bench_gptq.h"
-#include "report/peak.h"
+#include "report/bench_tokenize.h"
 #include "runtime/weights.h"
 
 namespace whit::cli {
@@ -14,54 +16,72 @@ namespace whit::cli {
 namespace {
 
 struct Flags {
-  std::string what, model = "demo/moe-15m";
-  report::GptqBenchArgs gptq;
+  std::string what, model = "demo/moe-15m", text = "demo/text/evaluation.txt";
+  std::int64_t rows = 2048, cols = 7168, tokens = 8192;
+  int repeats = 1;
   report::ForwardBenchArgs forward;
 };
 
-report::BenchTable bench(Session& session, Flags& flags) {
+report::BenchTable bench_gptq(Session& session, const Flags& flags) {
+  report::GptqBenchArgs args;
+  args.rows = flags.rows;
+  args.cols = flags.cols;
+  args.tokens = flags.tokens;
+  args.repeats = flags.repeats;
+  args.peak_flops = report::measure_cpu_limits(session.flags().threads).flops;
+  return report::bench_gptq(session.backend(), args);
+}
+
+report::BenchTable bench_compute(Session& session, const Flags& flags) {
+  report::ComputeBenchArgs args;
+  args.rows = flags.rows;
+  args.cols = flags.cols;
+  args.tokens = flags.tokens;
+  args.repeats = flags.repeats;
+  args.limits = report::measure_cpu_limits(session.flags().threads);
+  return report::bench_compute(session.backend(), args);
+}
+
+report::BenchTable bench_forward(Session& session, const Flags& flags) {
+  const auto model = runtime::open_model(session.model_folder(flags.model));
   auto& backend = session.backend();
-  if (flags.what == "gptq") {
-    flags.gptq.peak_flops = report::measure_gemm_peak(backend);
-    return report::bench_gptq(backend, flags.gptq);
+  const auto weights = runtime::make_stored_weights(model.checkpoint, backend);
+  report::ForwardBenchArgs args = flags.forward;
+  args.peak_flops = report::measure_cpu_limits(session.flags().threads).flops;
+  return report::bench_forward(backend, model.spec, *weights, args);
+}
+
+report::BenchTable bench(Session& session, const Flags& flags) {
+  if (flags.what == "gptq") return bench_gptq(session, flags);
+  if (flags.what == "compute") return bench_compute(session, flags);
+  if (flags.what == "forward") return bench_forward(session, flags);
+  if (flags.what == "tokenize") {
+    const auto tokenizer = text::load_tokenizer(session.model_folder(flags.model));
+    return report::bench_tokenize(*tokenizer, base::read_text_file(flags.text), flags.repeats);
   }
-  if (flags.what == "forward") {
-    const auto model = runtime::open_model(session.model_folder(flags.model));
-    const auto weights = runtime::make_stored_weights(model.checkpoint, backend);
-    flags.forward.peak_flops = report::measure_gemm_peak(backend);
-    return report::bench_forward(backend, model.spec, *weights, flags.forward);
-  }
-  base::fail(base::ErrorKind::kUsage, "WHAT", "{}; expected gptq or forward", flags.what);
+  base::fail(base::ErrorKind::kUsage, "WHAT", "{}; expected gptq, compute, forward or tokenize",
+             flags.what);
 }
 
 Job declare(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  const CLI::Range positive(std::int64_t{1}, std::int64_t{1} << 31);
-  app.add_option("WHAT", flags->what, "gptq or forward")->required();
-  app.add_option("--model", flags->model, "forward: whose")
+  const auto whole = [&](const char* name, std::int64_t& value, const char* text) {
+    app.add_option(name, value, text)
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 31))
+        ->type_name("N")
+        ->capture_default_str();
+  };
+  app.add_option("WHAT", flags->what, "gptq, compute, forward or tokenize")->required();
+  app.add_option("--model", flags->model, "forward, tokenize: whose")
       ->type_name("MODEL")
       ->capture_default_str();
-  app.add_option("--rows", flags->gptq.rows, "gptq: outputs of the weight")
-      ->check(positive)
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--cols", flags->gptq.cols, "gptq: inputs of the weight")
-      ->check(positive)
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--tokens", flags->gptq.tokens, "gptq: rows of the Gram's input")
-      ->check(positive)
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--sequences", flags->forward.sequences, "forward: how many")
-      ->check(positive)
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--length", flags->forward.length, "forward: tokens of each")
-      ->check(positive)
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--repeats", flags->gptq.repeats, "gptq: the best of N runs counts")
+  app.add_option("--text", flags->text, "tokenize: what")->type_name("FILE")->capture_default_str();
+  whole("--rows", flags->rows, "gptq, compute: outputs of the weight");
+  whole("--cols", flags->cols, "gptq, compute: inputs of the weight");
+  whole("--tokens", flags->tokens, "gptq, compute: rows of the hidden state");
+  whole("--sequences", flags->forward.sequences, "forward: how many");
+  whole("--length", flags->forward.length, "forward: tokens of each");
+  app.add_option("--repeats", flags->repeats, "the best of N runs counts")
       ->check(CLI::Range(1, 1000))
       ->type_name("N")
       ->capture_default_str();
@@ -78,7 +98,8 @@ Verb bench_verb() {
   return {"bench", "Work, floor at the machine's measured limit, measured, share",
           "  whit bench gptq\n"
           "  whit bench gptq --rows 7168 --cols 2048 --repeats 3\n"
-          "  whit bench forward --model demo/moe-15m --json\n",
+          "  whit bench forward --model demo/moe-15m --json\n"
+          "  whit bench tokenize --model demo/moe-15m --text demo/text/evaluation.txt\n",
           declare};
 }
 
