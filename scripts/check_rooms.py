@@ -38,7 +38,7 @@ HOMES = [
     (r'\bCLI/CLI\.hpp|#\s*include\s*[<"](spdlog/|csignal|signal\.h)', ("src/cli", "src/main.cpp")),
 ]
 UNFINISHED = r'\b(TODO|FIXME|XXX|HACK)\b|not (yet )?implemented|\bunimplemented\b|\bplaceholder\b'
-VAGUE_NAMES = re.compile(r'(^|[/_])(utils?|helpers?|misc|common)([_./]|$)')
+VAGUE_NAMES = re.compile(r'(^|[/_])(utils?|helpers?|misc)([_./]|$)')
 FILE_LINES, FUNCTION_LINES = 400, 60
 
 
@@ -103,7 +103,7 @@ def check_lines(path, lines):
 
 
 def check_namespace(path, room, text):
-    for name in re.findall(r'^namespace (\w[\w:]*) \{', text, re.M):
+    for name in re.findall(r'^namespace (\w[\w:]*) \{$', text, re.M):
         if name != f"whit::{room}" and not name.startswith((f"whit::{room}::", "std")):
             yield f"{path}:1: namespace {name}; expected whit::{room}"
 

@@ -20,8 +20,7 @@ Error& Error::suggest(std::string line) {
 
 void check(bool holds, std::string_view what, const char* file, int line) {
   if (holds) return;
-  fail(ErrorKind::kBug, fmt::format("{}:{}", file, line),
-       "broken invariant: {}", what);
+  fail(ErrorKind::kBug, fmt::format("{}:{}", file, line), "broken invariant: {}", what);
 }
 
 }  // namespace whit::base

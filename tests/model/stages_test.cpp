@@ -202,7 +202,8 @@ TEST_F(Stages, PlainRunnerLoadsOnlyExpertsThatHaveTokens) {
   forward_layer(context, model.spec.layers[1]);
   EXPECT_EQ(counting.experts, 3 * 3);
   EXPECT_EQ(counting.released, (std::vector<int>{0, 1}));
-  for (const Slot slot : {Slot::kQuery, Slot::kKvLatent, Slot::kQueryLatent, Slot::kMlpIn, Slot::kMid})
+  for (const Slot slot :
+       {Slot::kQuery, Slot::kKvLatent, Slot::kQueryLatent, Slot::kMlpIn, Slot::kMid})
     EXPECT_FALSE(store->has(slot));
 }
 
