@@ -103,7 +103,8 @@ def check_lines(path, lines):
 
 
 def check_namespace(path, room, text):
-    for name in re.findall(r'^namespace (\w[\w:]*) \{$', text, re.M):
+    declared_elsewhere = r'^namespace \w+ \{\n(?:(?:class|struct) \w+;\n)+\}'
+    for name in re.findall(r'^namespace (\w[\w:]*) \{', re.sub(declared_elsewhere, "", text, flags=re.M), re.M):
         if name != f"whit::{room}" and not name.startswith((f"whit::{room}::", "std")):
             yield f"{path}:1: namespace {name}; expected whit::{room}"
 

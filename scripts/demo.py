@@ -78,7 +78,7 @@ def main():
     print(f"\n  measured on {loss['tokens']} tokens of {EVALUATION};"
           f" everything took {time.monotonic() - started:.0f} s")
     for name, sentence in zip(("before", "after"), sentences):
-        print(f"\n  {name:>6}: {PROMPT} {one_line(sentence['text'])}")
+        print(f"\n  {name:>6}: {one_line(PROMPT + sentence['text'])}")
     program = os.path.relpath(whit.program)
     print(f"""
 Next:
