@@ -35,8 +35,8 @@ std::string program_help() {
       "examples:\n"
       "  whit inspect demo/moe-15m\n"
       "  whit plan demo/moe-15m --bits 4 --group-size 64\n"
-      "  whit quantize demo/moe-15m out --method gptq --calibration demo/calibration.jsonl\n"
-      "  whit eval out --text demo/evaluation.txt --reference demo/moe-15m\n"
+      "  whit quantize demo/moe-15m out --method gptq --calibration demo/text/calibration.jsonl\n"
+      "  whit eval out --text demo/text/evaluation.txt --reference demo/moe-15m\n"
       "  whit generate out --prompt 'The old man looked out over the sea'\n\n"
       "whit VERB --help tells the flags of a verb with examples; whit --version, what was built "
       "in.\n";

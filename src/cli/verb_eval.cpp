@@ -139,8 +139,8 @@ Job declare(CLI::App& app) {
 
 Verb eval_verb() {
   return {"eval", "Perplexity; against the original: KL and agreement",
-          "  whit eval demo/moe-15m --text demo/evaluation.txt --max-tokens 20000\n"
-          "  whit eval out --text demo/evaluation.txt --reference demo/moe-15m\n"
+          "  whit eval demo/moe-15m --text demo/text/evaluation.txt --max-tokens 20000\n"
+          "  whit eval out --text demo/text/evaluation.txt --reference demo/moe-15m\n"
           "  whit eval out --text wiki.txt --window 2048 --bos window --json\n",
           declare};
 }
