@@ -74,16 +74,16 @@ int exit_code(const base::Error& error, int signal) {
 
 int run_verb(const Verb& verb, std::vector<std::string> args) {
   CLI::App app(std::string(verb.summary), "whit " + std::string(verb.name));
-  CommonFlags common;
+  ProgramFlags flags;
   const Job job = verb.declare(app);
-  declare_common_flags(app, common);
+  declare_program_flags(app, flags);
   app.footer("examples:\n" + std::string(verb.examples));
   if (!parse_command_line(app, std::move(args))) {
     fmt::print("{}", app.help());
     finish_stdout();
     return 0;
   }
-  Session session(common);
+  Session session(flags);
   try {
     const int code = job(session);
     finish_stdout();
@@ -91,7 +91,7 @@ int run_verb(const Verb& verb, std::vector<std::string> args) {
     return code;
   } catch (const base::Error& error) {
     const int code = exit_code(error, session.signal());
-    if (error.subject() != common.log_json) session.events().emit(error_event(error, code));
+    if (error.subject() != flags.log_json) session.events().emit(error_event(error, code));
     report_error(error);
     return code;
   }

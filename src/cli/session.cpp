@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include <omp.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,7 +32,7 @@ fs::path hub_cache() {
   return fs::path(environment("HOME")) / ".cache" / "huggingface" / "hub";
 }
 
-Verbosity verbosity_of(const CommonFlags& flags) {
+Verbosity verbosity_of(const ProgramFlags& flags) {
   if (flags.quiet && flags.verbose)
     base::fail(ErrorKind::kUsage, "--quiet", "given together with --verbose; expected one of them");
   return flags.quiet ? Verbosity::kQuiet : flags.verbose ? Verbosity::kVerbose : Verbosity::kNormal;
@@ -50,9 +51,10 @@ void check_device(const std::string& device) {
 
 }  // namespace
 
-Session::Session(const CommonFlags& flags)
+Session::Session(const ProgramFlags& flags)
     : flags_(flags), console_(verbosity_of(flags), isatty(STDERR_FILENO) == 1) {
   check_device(flags_.device);
+  if (flags_.threads > 0) omp_set_num_threads(flags_.threads);
   memory_flag_bytes();
   if (!flags_.max_gpu_memory.empty()) base::parse_bytes(flags_.max_gpu_memory, "--max-gpu-memory");
   events_.add(console_);
@@ -68,8 +70,12 @@ base::CancelToken& Session::cancel() {
   return token_;
 }
 
+int Session::threads() const {
+  return omp_get_max_threads();
+}
+
 compute::Backend& Session::backend() {
-  if (!backend_) backend_ = compute::make_cpu_backend(flags_.threads);
+  if (!backend_) backend_ = compute::make_cpu_backend(threads());
   return *backend_;
 }
 

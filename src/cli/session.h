@@ -9,9 +9,9 @@
 
 #include "base/cancel.h"
 #include "base/event.h"
-#include "cli/common_flags.h"
 #include "cli/console.h"
 #include "cli/event_log.h"
+#include "cli/program_flags.h"
 #include "cli/signals.h"
 #include "compute/backend.h"
 #include "report/json.h"
@@ -21,9 +21,9 @@ namespace whit::cli {
 // What a verb works with: flags of every verb, where events go, the backend, the result's stream.
 class Session {
  public:
-  explicit Session(const CommonFlags& flags);
+  explicit Session(const ProgramFlags& flags);
 
-  const CommonFlags& flags() const { return flags_; }
+  const ProgramFlags& flags() const { return flags_; }
   base::EventSink& events() { return events_; }
   void warn(const std::string& text);
 
@@ -31,6 +31,8 @@ class Session {
   base::CancelToken& cancel();
   int signal() const { return token_.signal(); }
 
+  // Processor threads that --threads allows.
+  int threads() const;
   // Made at the first call. Errors: kUnsupported for devices that were not built in.
   compute::Backend& backend();
   // --max-memory, or what the machine has free.
@@ -46,7 +48,7 @@ class Session {
   void stream(std::string_view text);
 
  private:
-  CommonFlags flags_;
+  ProgramFlags flags_;
   Console console_;
   std::optional<EventLog> log_;
   FanOut events_;

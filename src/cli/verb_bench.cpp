@@ -28,7 +28,7 @@ report::BenchTable bench_gptq(Session& session, const Flags& flags) {
   args.cols = flags.cols;
   args.tokens = flags.tokens;
   args.repeats = flags.repeats;
-  args.peak_flops = report::measure_cpu_limits(session.flags().threads).flops;
+  args.peak_flops = report::measure_cpu_limits(session.threads()).flops;
   return report::bench_gptq(session.backend(), args);
 }
 
@@ -38,7 +38,7 @@ report::BenchTable bench_compute(Session& session, const Flags& flags) {
   args.cols = flags.cols;
   args.tokens = flags.tokens;
   args.repeats = flags.repeats;
-  args.limits = report::measure_cpu_limits(session.flags().threads);
+  args.limits = report::measure_cpu_limits(session.threads());
   return report::bench_compute(session.backend(), args);
 }
 
@@ -47,7 +47,7 @@ report::BenchTable bench_forward(Session& session, const Flags& flags) {
   auto& backend = session.backend();
   const auto weights = runtime::make_stored_weights(model.checkpoint, backend);
   report::ForwardBenchArgs args = flags.forward;
-  args.peak_flops = report::measure_cpu_limits(session.flags().threads).flops;
+  args.peak_flops = report::measure_cpu_limits(session.threads()).flops;
   return report::bench_forward(backend, model.spec, *weights, args);
 }
 

@@ -1,10 +1,10 @@
-#include "cli/common_flags.h"
+#include "cli/program_flags.h"
 
 #include <CLI/CLI.hpp>
 
 namespace whit::cli {
 
-void declare_common_flags(CLI::App& app, CommonFlags& flags) {
+void declare_program_flags(CLI::App& app, ProgramFlags& flags) {
   constexpr const char* kGroup = "Everywhere";
   app.add_flag("--json", flags.json, "stdout holds one JSON document")->group(kGroup);
   app.add_option("--log-json", flags.log_json, "write events to FILE, one JSON object a line")

@@ -10,7 +10,7 @@ class App;
 namespace whit::cli {
 
 // Flags of every verb.
-struct CommonFlags {
+struct ProgramFlags {
   bool json = false;
   bool quiet = false;
   bool verbose = false;
@@ -23,6 +23,6 @@ struct CommonFlags {
   std::uint64_t seed = 0;
 };
 
-void declare_common_flags(CLI::App& app, CommonFlags& flags);
+void declare_program_flags(CLI::App& app, ProgramFlags& flags);
 
 }  // namespace whit::cli
