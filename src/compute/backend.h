@@ -60,6 +60,10 @@ class Linalg {
   // Per row n of d[N,K]: d_n H d_nᵀ; H symmetric [K,K]. Products may be fp32 tiles; their sum with
   // d_n is in double.
   virtual std::vector<double> quadratic_form(ConstMatrixView d, ConstMatrixView h) = 0;
+  // [N, P] sums of a[n,k] b[n,k] over each piece of `width` columns (the last may be narrower),
+  // products and sums in double precision.
+  virtual std::vector<double> row_dots(ConstMatrixView a, ConstMatrixView b,
+                                       std::int64_t width) = 0;
 };
 
 // One tensor of attention heads inside a wider matrix: head h of row t is
@@ -151,6 +155,18 @@ struct SweepArgs {
   std::span<const std::int32_t> column_group;  // [B], group of each column
 };
 
+// One column block of a descent on tr(E H Eᵀ), E = W - Ŵ.
+struct DescentArgs {
+  int bits = 4;
+  ConstMatrixView h;                           // [B,B], symmetric, nothing negative on its diagonal
+  ConstMatrixView scales;                      // F32 [N,G]
+  std::span<const std::int32_t> column_group;  // [B], group of each column
+};
+
+// A descent moves a code where its optimum is more than half a step and this away: less would be
+// within what the gradient was rounded by.
+inline constexpr float kDescentMargin = 1e-3F;
+
 class Codec {
  public:
   virtual ~Codec() = default;
@@ -166,8 +182,9 @@ class Codec {
   // row of w[N,K]. kAbsmax: compressed-tensors' grid that covers the group and 0. kMse: of 100
   // scales from that one down to a fifth of it, the one with the least sum of |error|^2.4
   // (MoE-Quant's search); with column_weights (empty, or K non-negative weights), of weight *
-  // error². The zero point is kAbsmax's. Scales are never 0 (a group of zeros has scale 1) and
-  // always finite. Errors: kUnsupported where group_size does not divide K, or bits are not 1..8.
+  // error², from 1.05 times that one down. The zero point is kAbsmax's. Scales are never 0 (a group
+  // of zeros has scale 1) and always finite. Errors: kUnsupported where group_size does not divide
+  // K, or bits are not 1..8.
   virtual void fit_scales(ConstMatrixView w, const GridArgs& args,
                           std::span<const float> column_weights, MatrixView scales,
                           MatrixView zeros) = 0;
@@ -177,6 +194,13 @@ class Codec {
   // error (F32 [N,B]) = t0 - q.
   virtual void sweep_block(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t,
                            MatrixView codes, MatrixView error) = 0;
+  // Column by column, each code (codes, I8 [N,B]) goes to the value in its range that is best for
+  // tr(E H Eᵀ) while the others stay: c_k <- clamp(round_half_even(c_k + x)), x = g_k / (h[k,k] s),
+  // where |x| > 1/2 + kDescentMargin; g_k = gradient_k - sum_{j<k} (q_j - q0_j) h[j,k], q0 and q
+  // the values before and after. gradient (F32 [N,B]): this block of E H. error (F32 [N,B]): this
+  // block of E, kept up to date. A column with h[k,k] = 0 keeps its code.
+  virtual void descend_block(const DescentArgs& args, ConstMatrixView gradient, MatrixView codes,
+                             MatrixView error) = 0;
   // Plain rounding of w[N,K] on a given grid; codes I8 [N,K].
   virtual void round_to_grid(ConstMatrixView w, const GridArgs& args, ConstMatrixView scales,
                              ConstMatrixView zeros, MatrixView codes) = 0;
@@ -191,6 +215,10 @@ class Solve {
   // b[N,K] <- b (U D Uᵀ)^-1, rows independent of each other; u [K,K] as factor_udu leaves it, d its
   // K pivots.
   virtual void solve_udu(ConstMatrixView u, std::span<const double> d, MatrixView b) = 0;
+  // Many small systems on the host: a holds symmetric matrices [size,size], b as many right sides,
+  // which become the solutions; zeros where a matrix is not positive definite. Of each matrix only
+  // entries at and below the diagonal are read.
+  virtual void solve_small(std::int64_t size, std::span<const double> a, std::span<double> b) = 0;
 };
 
 class Backend {

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
 #include "base/error.h"
 #include "quant/damped_error.h"
 #include "quant/grid.h"
+#include "quant/refine.h"
 
 namespace whit::quant {
 
@@ -85,10 +87,10 @@ class Sweep {
     return exact_error(backend_, spare_.matrix(), gram);
   }
 
-  // The same for other codes on the same grid, in `rounded`. Uses up the sweep's error.
-  double error_of_rounded(const stats::Gram& gram, const scheme::GroupedInt& rounded) {
+  // The same for other codes or another grid. Uses up the sweep's error.
+  double error_of_other(const stats::Gram& gram, const scheme::GroupedInt& other) {
     Tensor& lost = permuted_ ? spare_ : error_;
-    backend_.codec().decode_grouped(rounded, lost.matrix());
+    backend_.codec().decode_grouped(other, lost.matrix());
     backend_.linalg().scale_add(-1.0F, lost.matrix(), 1.0F, original_);
     if (permuted_) backend_.linalg().permute(lost.matrix(), {}, factor_.order, error_.matrix());
     return error_of(error_.matrix(), gram, lost.matrix());
@@ -149,26 +151,38 @@ class Sweep {
 
 scheme::GroupedInt gptq(compute::Backend& backend, ConstMatrixView w, const stats::Gram& gram,
                         const Factor& factor, const compute::GridArgs& args,
-                        std::int64_t block_size, WeightReport* report) {
+                        std::int64_t block_size, WeightReport* report,
+                        const RefineArgs& refinement) {
   base::check(w.cols == factor.width() && w.cols == gram.width(), "gptq: width of the factor");
   base::check(gram.tokens() == factor.tokens, "gptq: the factor's Gram");
   base::check(block_size > 0, "gptq: block size");
-  Grid grid = fit_grid(backend, w, args);
-  Sweep sweep(backend, w, factor, args, grid, block_size);
-  sweep.run(report != nullptr);
-  if (report == nullptr) return assemble(backend, std::move(grid), sweep.take_codes(), args);
+  Grid grid = fit_grid(backend, w, args,
+                       refinement.weighted_scales ? std::span<const float>(factor.diagonal)
+                                                  : std::span<const float>{});
+  std::optional<Sweep> sweep(std::in_place, backend, w, factor, args, grid, block_size);
+  sweep->run(report != nullptr);
+  if (report == nullptr) {
+    Tensor codes = sweep->take_codes();
+    sweep.reset();
+    scheme::GroupedInt weight = assemble(backend, std::move(grid), std::move(codes), args);
+    refine(backend, w, gram, factor, refinement, weight);
+    return weight;
+  }
 
   Tensor rounded = round_codes(backend, w, args, grid);
-  Tensor codes = sweep.take_codes();
+  Tensor codes = sweep->take_codes();
   scheme::GroupedInt weight = assemble(backend, std::move(grid), std::move(rounded), args);
-  const double whole = sweep.whole(gram);
+  const double whole = sweep->whole(gram);
   const auto relative = [&](double lost) { return whole == 0 ? 0.0 : lost / whole; };
-  report->proxy_error = relative(sweep.error(gram));
-  report->proxy_error_rtn = relative(sweep.error_of_rounded(gram, weight));
+  report->proxy_error_swept = relative(sweep->error(gram));
+  report->proxy_error_rtn = relative(sweep->error_of_other(gram, weight));
+  weight.codes = std::move(codes);
+  refine(backend, w, gram, factor, refinement, weight);
+  report->proxy_error = refinement.after_sweep() ? relative(sweep->error_of_other(gram, weight))
+                                                 : report->proxy_error_swept;
   report->damping = factor.damping;
   report->factor_attempts = factor.attempts;
   report->dead_columns = static_cast<std::int64_t>(factor.dead.size());
-  weight.codes = std::move(codes);
   return weight;
 }
 

@@ -43,9 +43,20 @@ struct Factor {
 // positive definite matrix; kBug where it has seen no tokens.
 Factor factor_gram(compute::Backend& backend, const stats::Gram& gram, const FactorArgs& args);
 
+// What else is done for less error in the same format (docs/methods/refine.md).
+struct RefineArgs {
+  bool weighted_scales = false;  // the mse search weighs squared errors by the damped diagonal of H
+  bool refit_scales = false;     // least squares under damped H, codes kept
+  int descent_passes = 0;        // over the columns, on the error under damped H
+
+  // Whether anything is done after the sweep.
+  bool after_sweep() const { return refit_scales || descent_passes > 0; }
+};
+
 struct WeightReport {
-  double proxy_error = 0;      // tr((W-Ŵ)H(W-Ŵ)ᵀ) / tr(W H Wᵀ), undamped H
-  double proxy_error_rtn = 0;  // the same for plain rounding on the same grid
+  double proxy_error = 0;        // tr((W-Ŵ)H(W-Ŵ)ᵀ) / tr(W H Wᵀ), undamped H
+  double proxy_error_swept = 0;  // the same as the sweep left it, before any refinement
+  double proxy_error_rtn = 0;    // the same for plain rounding on the grid of the search
   double damping = 0;
   int factor_attempts = 1;
   std::int64_t dead_columns = 0;
@@ -53,14 +64,16 @@ struct WeightReport {
 
 // w: F32 [N,K] on the device, finite, unchanged. block_size: columns swept at once.
 // gram: the one that `factor` was made of. report may be null; filling it costs two more products
-// of the size of the sweep's own, N K² multiply-adds in all.
-// Memory: 2 F32 and 2 I8 matrices [N,K], one F32 [N, block_size].
+// of the size of the sweep's own, N K² multiply-adds in all. w need not be the checkpoint's: it may
+// be a target that was moved.
+// refine: none by default; what it costs is said at quant::refine.
+// Memory: 2 F32 and 2 I8 matrices [N,K], one F32 [N, block_size], and what refine takes.
 // Errors: kUsage for bits outside 2..8 or a group size outside 1..K; kUnsupported where it does not
 // divide K.
 scheme::GroupedInt gptq(compute::Backend& backend, tensor::ConstMatrixView w,
                         const stats::Gram& gram, const Factor& factor,
                         const compute::GridArgs& grid, std::int64_t block_size,
-                        WeightReport* report);
+                        WeightReport* report, const RefineArgs& refine = {});
 
 // Round to nearest on the grid that `grid` searches. w and errors as for gptq.
 scheme::GroupedInt rtn(compute::Backend& backend, tensor::ConstMatrixView w,

@@ -14,7 +14,8 @@ tensor::ConstMatrixView Grid::zeros_view() const {
   return zeros.empty() ? tensor::ConstMatrixView{} : zeros.matrix();
 }
 
-Grid fit_grid(compute::Backend& backend, tensor::ConstMatrixView w, const compute::GridArgs& args) {
+Grid fit_grid(compute::Backend& backend, tensor::ConstMatrixView w, const compute::GridArgs& args,
+              std::span<const float> column_weights) {
   if (args.bits < 2 || args.bits > 8)
     base::fail(ErrorKind::kUsage, "bits", "{}; expected 2 to 8", args.bits);
   if (args.group_size < 1 || args.group_size > w.cols)
@@ -28,7 +29,7 @@ Grid fit_grid(compute::Backend& backend, tensor::ConstMatrixView w, const comput
     grid.zeros = backend.memory().allocate({w.rows, groups}, Dtype::kF32);
     zeros = grid.zeros.matrix();
   }
-  backend.codec().fit_scales(w, args, {}, grid.scales.matrix(), zeros);
+  backend.codec().fit_scales(w, args, column_weights, grid.scales.matrix(), zeros);
   return grid;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "compute/backend.h"
 #include "scheme/scheme.h"
@@ -16,10 +17,12 @@ struct Grid {
   tensor::ConstMatrixView zeros_view() const;  // data == nullptr if symmetric
 };
 
-// Finds the grid of w: F32 [N,K] on the device, columns in their original order.
+// Finds the grid of w: F32 [N,K] on the device, columns in their original order. column_weights:
+// empty, or K weights of the search's squared error (Codec::fit_scales).
 // Errors: kUsage for bits outside 2..8 or a group size outside 1..K; kUnsupported where it does not
 // divide K.
-Grid fit_grid(compute::Backend& backend, tensor::ConstMatrixView w, const compute::GridArgs& args);
+Grid fit_grid(compute::Backend& backend, tensor::ConstMatrixView w, const compute::GridArgs& args,
+              std::span<const float> column_weights = {});
 
 // Plain rounding of w on `grid`: I8 [N,K] codes.
 tensor::Tensor round_codes(compute::Backend& backend, tensor::ConstMatrixView w,

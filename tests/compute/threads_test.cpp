@@ -154,6 +154,34 @@ TEST(Threads, Sweep) {
   });
 }
 
+TEST(Threads, DescentAndItsSums) {
+  const Tensor h = random_spd(100, 7);
+  const Tensor gradient = random_f32({333, 100}, 8, 40.0F);
+  const Tensor scales = absolute(random_f32({333, 2}, 9));
+  std::vector<std::int32_t> groups(100, 0);
+  for (std::size_t k = 0; k < 100; k += 3) groups[k] = 1;
+  expect_same_for_any_thread_count([&](Backend& backend) {
+    DescentArgs args;
+    args.h = h.matrix();
+    args.scales = scales.matrix();
+    args.column_group = groups;
+    Tensor codes({333, 100}, Dtype::kI8);
+    Tensor error = random_f32({333, 100}, 10);
+    backend.codec().descend_block(args, gradient.matrix(), codes.matrix(), error.matrix());
+    Outcome out;
+    append(out, codes);
+    append(out, error);
+    std::vector<double> dots = backend.linalg().row_dots(error.matrix(), gradient.matrix(), 30);
+    append(out, dots);
+    std::vector<double> systems;
+    for (std::size_t i = 0; i < dots.size() * 4; ++i)
+      systems.push_back(i % 16 % 5 == 0 ? 2.0 : 1.0 / static_cast<double>(i + 2));
+    backend.solve().solve_small(4, systems, dots);
+    append(out, dots);
+    return out;
+  });
+}
+
 TEST(Threads, Attention) {
   const Tensor q = random_f32({300, 6 * 16}, 10);
   const Tensor k = random_f32({700, 2 * 12}, 11);

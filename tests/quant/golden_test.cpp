@@ -1,10 +1,11 @@
 // Real weights and Grams of the demo model, and the codes that a torch loop in fp32 gives
 // (scripts/conformance/make_gptq_golden.py).
+#include "quant/golden.h"
+
 #include <gtest/gtest.h>
 
 #include <cstring>
 
-#include "base/file.h"
 #include "quant/samples.h"
 
 namespace whit::quant {
@@ -12,39 +13,18 @@ namespace {
 
 using namespace testing;
 
-// A C-ordered .npy of version 1: magic, header length, header, data.
-template <typename T>
-std::vector<T> read_npy(const std::string& name, const std::string& descr) {
-  const std::string file =
-      base::read_text_file(std::string(WHIT_TEST_DATA) + "/golden/gptq/" + name + ".npy");
-  const std::size_t header =
-      10U + static_cast<unsigned char>(file.at(8)) + 256U * static_cast<unsigned char>(file.at(9));
-  EXPECT_NE(file.find("'descr': '" + descr + "', 'fortran_order': False"), std::string::npos)
-      << name;
-  std::vector<T> values((file.size() - header) / sizeof(T));
-  std::memcpy(values.data(), file.data() + header, values.size() * sizeof(T));
-  return values;
-}
-
-struct Golden {
-  std::string name;
-  std::int64_t cols;
-  std::int64_t group_size;
-};
-
 class AgainstTorch : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(AgainstTorch, SameCodesOnRealWeights) {
   const auto backend = make_backend(GetParam());
-  constexpr std::int64_t kTokens = 16 * 512;
-  for (const Golden& golden : {Golden{"attention_q_a", 256, 64}, Golden{"shared_down", 128, 32}}) {
+  for (const Golden& golden : kGoldens) {
     SCOPED_TRACE(golden.name);
     const auto w = read_npy<float>(golden.name + ".weight", "<f4");
     const auto codes = read_npy<std::int8_t>(golden.name + ".codes", "|i1");
     const auto scales = read_npy<float>(golden.name + ".scales", "<f4");
     const auto sum = read_npy<float>(golden.name + ".gram", "<f4");
     const tensor::Tensor weight = upload(*backend, w, golden.cols);
-    const stats::Gram gram(*backend, upload(*backend, sum, golden.cols), kTokens);
+    const stats::Gram gram(*backend, upload(*backend, sum, golden.cols), kGoldenTokens);
     compute::GridArgs grid;
     grid.group_size = golden.group_size;
     const Factor factor = factor_gram(*backend, gram, {});

@@ -18,6 +18,8 @@ void strsm_(const char* side, const char* uplo, const char* trans, const char* d
             const int* n, const float* alpha, const float* a, const int* lda, float* b,
             const int* ldb);
 void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info);
+void dposv_(const char* uplo, const int* n, const int* nrhs, double* a, const int* lda, double* b,
+            const int* ldb, int* info);
 void dtrtri_(const char* uplo, const char* diag, const int* n, double* a, const int* lda,
              int* info);
 __attribute__((weak)) void openblas_set_num_threads(int count);
@@ -108,6 +110,13 @@ bool cholesky_tile(std::int64_t n, double* a) {
   const int nn = blas_int(n);
   int info = 0;
   dpotrf_("U", &nn, a, &nn, &info);
+  return info == 0;
+}
+
+bool solve_positive(std::int64_t n, double* a, double* b) {
+  const int nn = blas_int(n);
+  int info = 0;
+  dposv_("U", &nn, &kUnit, a, &nn, b, &nn, &info);
   return info == 0;
 }
 

@@ -44,6 +44,9 @@ void solve_unit_tile(std::int64_t m, std::int64_t n, ConstTile u, Transpose tu, 
 
 // a[n,n] (column-major, upper triangle R, double) with a = RᵀR := R. False: not positive definite.
 bool cholesky_tile(std::int64_t n, double* a);
+// b := a⁻¹ b, a[n,n] row-major, symmetric, its lower triangle read; a is used up. False: not
+// positive definite, b unchanged.
+bool solve_positive(std::int64_t n, double* a, double* b);
 // The same kind of triangle (with leading dimension `stride`) := its inverse.
 void invert_triangle(std::int64_t n, double* a, std::int64_t stride);
 

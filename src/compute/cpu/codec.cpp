@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "compute/cpu/decode.h"
+#include "compute/cpu/descend.h"
 #include "compute/cpu/grid_search.h"
 #include "compute/cpu/parallel.h"
 #include "compute/cpu/parts.h"
@@ -84,6 +85,11 @@ class CpuCodec final : public Codec {
   void sweep_block(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t, MatrixView codes,
                    MatrixView error) override {
     sweep(threads_, args, t0, t, codes, error);
+  }
+
+  void descend_block(const DescentArgs& args, ConstMatrixView gradient, MatrixView codes,
+                     MatrixView error) override {
+    descend(threads_, args, gradient, codes, error);
   }
 
   void round_to_grid(ConstMatrixView w, const GridArgs& args, ConstMatrixView scales,

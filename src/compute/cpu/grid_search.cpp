@@ -261,7 +261,8 @@ host::GroupGrid fit_group(const float* w, const GridArgs& args, const float* col
   Ladder ladder;
   for (int i = 0; i < kPadded; ++i)
     ladder.scale[i] = host::storable_scale(
-        widest.scale * host::search_factor(std::min(i, kPoints - 1)), args.scale_dtype);
+        widest.scale * host::search_factor(std::min(i, kPoints - 1), column_weights != nullptr),
+        args.scale_dtype);
   make_ladder(widest, column_weights != nullptr, ladder);
   return settle(w, args, column_weights, widest, ladder,
                 search(args, column_weights, widest, ladder, work));

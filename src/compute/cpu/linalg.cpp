@@ -159,6 +159,20 @@ class CpuLinalg final : public Linalg {
     return out;
   }
 
+  std::vector<double> row_dots(ConstMatrixView a, ConstMatrixView b, std::int64_t width) override {
+    check(a.rows == b.rows && a.cols == b.cols && width > 0, "row_dots: extents");
+    const std::int64_t pieces = ceil_div(a.cols, width);
+    std::vector<double> out(static_cast<std::size_t>(a.rows * pieces));
+    parallel_pieces(threads_, a.rows, kRowPiece, [&](std::int64_t begin, std::int64_t count) {
+      for (std::int64_t n = begin; n < begin + count; ++n)
+        for (std::int64_t p = 0; p < pieces; ++p)
+          out[static_cast<std::size_t>(n * pieces + p)] =
+              dot(a.row<float>(n) + p * width, b.row<float>(n) + p * width,
+                  std::min(width, a.cols - p * width));
+    });
+    return out;
+  }
+
  private:
   template <typename T>
   void permute_as(ConstMatrixView in, std::span<const std::int32_t> rows,

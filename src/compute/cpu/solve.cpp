@@ -8,6 +8,7 @@
 #include "compute/cpu/parallel.h"
 #include "compute/cpu/parts.h"
 #include "compute/cpu/vector.h"
+#include "compute/host/small_systems.h"
 
 // H = Ũ Ũᵀ, Ũ upper triangular, panel by panel from the last column to the first; then U = Ũ/diag Ũ
 // and D = (diag Ũ)².
@@ -15,9 +16,10 @@ namespace whit::compute::cpu {
 
 namespace {
 
-constexpr std::int64_t kPanel = 64;  // columns that are factored at once
-constexpr std::int64_t kStep = 32;   // columns solved at once, by the inverse of their block
-constexpr std::int64_t kTile = 256;  // rows that are solved at once, tiles of small updates
+constexpr std::int64_t kPanel = 64;    // columns that are factored at once
+constexpr std::int64_t kStep = 32;     // columns solved at once, by the inverse of their block
+constexpr std::int64_t kTile = 256;    // rows that are solved at once, tiles of small updates
+constexpr std::int64_t kSystems = 16;  // small systems that a thread takes at once
 
 // The diagonal block of one panel.
 struct Diagonal {
@@ -157,6 +159,18 @@ class CpuSolve final : public Solve {
           row[k] = static_cast<float>(static_cast<double>(row[k]) / d[k]);
       }
       solve_unit_tile(count, u.rows, tile_at(u, 0, 0), Transpose::kNo, tile_at(x, 0, 0));
+    });
+  }
+
+  void solve_small(std::int64_t size, std::span<const double> a, std::span<double> b) override {
+    const std::int64_t count = host::checked_systems(size, a, b);
+    parallel_pieces(threads_, count, kSystems, [&](std::int64_t begin, std::int64_t some) {
+      std::vector<double> work(static_cast<std::size_t>(size * size));
+      for (std::int64_t i = begin; i < begin + some; ++i) {
+        std::copy_n(a.data() + i * size * size, size * size, work.data());
+        if (!solve_positive(size, work.data(), b.data() + i * size))
+          std::fill_n(b.data() + i * size, size, 0.0);
+      }
     });
   }
 

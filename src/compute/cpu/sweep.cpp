@@ -5,24 +5,14 @@
 
 #include "compute/cpu/lanes.h"
 #include "compute/cpu/parallel.h"
+#include "compute/cpu/row_tile.h"
 #include "compute/host/codec_shape.h"
 
 namespace whit::compute::cpu {
 
 namespace {
 
-constexpr int kVectors = 2;
-constexpr int kRows = kVectors * kLanes;  // rows of a tile
-constexpr int kTogether = 4;              // columns whose feedback is summed in one pass
-
-struct Range {
-  float lo;
-  float hi;
-};
-
-Range range_of(int bits) {
-  return {static_cast<float>(scheme::code_min(bits)), static_cast<float>(scheme::code_max(bits))};
-}
+constexpr int kTogether = 4;  // columns whose feedback is summed in one pass
 
 // round_half_even(value / scale) cut to [lo - zero, hi - zero]: the code less its zero.
 template <typename Number>
@@ -87,69 +77,9 @@ WHIT_MULTIVERSION void sweep_tile(const SweepTile& tile) {
   for (; k < tile.columns; ++k) sweep_columns<1>(tile, k);
 }
 
-// Groups that the block's columns touch, each once, and where each column finds its own.
-struct Slots {
-  std::vector<std::int32_t> groups;
-  std::vector<std::int32_t> of_column;
-
-  Slots(std::span<const std::int32_t> column_group, std::int64_t group_count)
-      : of_column(column_group.size()) {
-    std::vector<std::int32_t> slot(static_cast<std::size_t>(group_count), -1);
-    for (std::size_t k = 0; k < column_group.size(); ++k) {
-      std::int32_t& at = slot[static_cast<std::size_t>(column_group[k])];
-      if (at < 0) {
-        at = static_cast<std::int32_t>(groups.size());
-        groups.push_back(column_group[k]);
-      }
-      of_column[k] = at;
-    }
-  }
-};
-
-// 16 x 16 floats from rows of `in` into columns of `out`, or back.
-WHIT_MULTIVERSION void transpose_square(const float* in, std::int64_t in_stride, float* out,
-                                        std::int64_t out_stride) {
-  Floats rows[kLanes];
-  for (int i = 0; i < kLanes; ++i) load(in + i * in_stride, rows[i]);
-  transpose(rows);
-  for (int i = 0; i < kLanes; ++i) store(rows[i], out + i * out_stride);
-}
-
-// in[rows, cols] -> out[cols, rows].
-void transpose_matrix(const float* in, std::int64_t in_stride, std::int64_t rows, std::int64_t cols,
-                      float* out, std::int64_t out_stride) {
-  const std::int64_t whole_rows = rows / kLanes * kLanes;
-  const std::int64_t whole_cols = cols / kLanes * kLanes;
-  for (std::int64_t r = 0; r < whole_rows; r += kLanes)
-    for (std::int64_t c = 0; c < whole_cols; c += kLanes)
-      transpose_square(in + r * in_stride + c, in_stride, out + c * out_stride + r, out_stride);
-  for (std::int64_t r = 0; r < rows; ++r)
-    for (std::int64_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c)
-      out[c * out_stride + r] = in[r * in_stride + c];
-}
-
-// Columns of up to kRows rows into [column * kRows + row]; rows that are missing stay as they are.
-void load_tile(ConstMatrixView m, float* out) {
-  transpose_matrix(m.row<float>(0), m.stride, m.rows, m.cols, out, kRows);
-}
-
-void load_groups(ConstMatrixView m, const Slots& slots, float* out) {
-  for (std::size_t s = 0; s < slots.groups.size(); ++s)
-    for (std::int64_t r = 0; r < m.rows; ++r)
-      out[static_cast<std::int64_t>(s) * kRows + r] = m.row<float>(r)[slots.groups[s]];
-}
-
-WHIT_MULTIVERSION void narrow(const float* codes, std::int8_t* out, std::int64_t size) {
-  for (std::int64_t i = 0; i < size; ++i)
-    out[i] = static_cast<std::int8_t>(static_cast<int>(codes[i]));
-}
-
-// `work` holds kRows * columns floats.
 void store_tile(const SweepTile& tile, float* work, MatrixView codes, MatrixView error) {
-  transpose_matrix(tile.weight, kRows, tile.columns, codes.rows, error.row<float>(0), error.stride);
-  transpose_matrix(tile.target, kRows, tile.columns, codes.rows, work, tile.columns);
-  for (std::int64_t r = 0; r < codes.rows; ++r)
-    narrow(work + r * tile.columns, codes.row<std::int8_t>(r), tile.columns);
+  store_rows(tile.weight, error);
+  store_codes(tile.target, work, codes);
 }
 
 }  // namespace

@@ -45,4 +45,16 @@ void check_sweep(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t,
   check(args.bits >= 1 && args.bits <= 8, "sweep_block: bits");
 }
 
+void check_descent(const DescentArgs& args, ConstMatrixView gradient, ConstMatrixView codes,
+                   ConstMatrixView error) {
+  check(same_extents(gradient, codes) && same_extents(gradient, error), "descend_block: extents");
+  check(args.h.rows == gradient.cols && args.h.cols == gradient.cols, "descend_block: h");
+  check(args.scales.rows == gradient.rows, "descend_block: scales");
+  check(static_cast<std::int64_t>(args.column_group.size()) == gradient.cols,
+        "descend_block: groups");
+  for (const std::int32_t group : args.column_group)
+    check(group >= 0 && group < args.scales.cols, "descend_block: group index");
+  check(args.bits >= 1 && args.bits <= 8, "descend_block: bits");
+}
+
 }  // namespace whit::compute::host

@@ -13,5 +13,7 @@ void check_scale_grid(ConstMatrixView codes, ConstMatrixView scales, std::int64_
 void check_grouped(const scheme::GroupedInt& weight, ConstMatrixView out);
 void check_sweep(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t,
                  ConstMatrixView codes, ConstMatrixView error);
+void check_descent(const DescentArgs& args, ConstMatrixView gradient, ConstMatrixView codes,
+                   ConstMatrixView error);
 
 }  // namespace whit::compute::host

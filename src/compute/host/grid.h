@@ -9,14 +9,17 @@
 // conventions; the search is MoE-Quant's, with its swapped minimum and maximum put right).
 namespace whit::compute::host {
 
-// The search shrinks a group's absmax scale by kSearchPoints factors from 1 down to kSearchLast,
-// and keeps the first of those with the least sum of |error|^kSearchNorm (or of weight * error^2).
+// The search multiplies a group's absmax scale by kSearchPoints factors from 1 (with column weights
+// kWeightedFirst) down to kSearchLast, and keeps the first of those with the least sum of
+// |error|^kSearchNorm (or of weight * error^2).
 inline constexpr int kSearchPoints = 100;
 inline constexpr float kSearchLast = 0.2F;
+inline constexpr float kWeightedFirst = 1.05F;
 inline constexpr double kSearchNorm = 2.4;
 
-constexpr float search_factor(int point) {
-  return 1.0F - static_cast<float>(point) * ((1.0F - kSearchLast) / (kSearchPoints - 1));
+constexpr float search_factor(int point, bool weighted) {
+  const float first = weighted ? kWeightedFirst : 1.0F;
+  return first - static_cast<float>(point) * ((first - kSearchLast) / (kSearchPoints - 1));
 }
 
 // The value of `dtype` (F32, BF16, F16) next to a positive scale: never 0, never infinite.

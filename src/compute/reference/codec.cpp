@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "base/error.h"
 #include "compute/host/codec_shape.h"
@@ -28,7 +29,8 @@ host::GroupGrid fit_group(const float* w, const GridArgs& args,
   double least = std::numeric_limits<double>::infinity();
   for (int point = 0; point < host::kSearchPoints; ++point) {
     host::GroupGrid grid = widest;
-    grid.scale = host::storable_scale(widest.scale * host::search_factor(point), args.scale_dtype);
+    grid.scale = host::storable_scale(
+        widest.scale * host::search_factor(point, !column_weights.empty()), args.scale_dtype);
     const double error =
         host::group_loss(w, args, grid, column_weights.empty() ? nullptr : column_weights.data());
     if (error < least) {
@@ -110,6 +112,34 @@ class ReferenceCodec final : public Codec {
         const float code = host::code_of(static_cast<float>(target), scale, zero, lo, hi);
         codes.row<std::int8_t>(n)[k] = static_cast<std::int8_t>(code);
         error.row<float>(n)[k] = t0.row<float>(n)[k] - (code - zero) * scale;
+      }
+    }
+  }
+
+  void descend_block(const DescentArgs& args, ConstMatrixView gradient, MatrixView codes,
+                     MatrixView error) override {
+    host::check_descent(args, gradient, codes, error);
+    const double lo = scheme::code_min(args.bits);
+    const double hi = scheme::code_max(args.bits);
+    std::vector<double> moved(static_cast<std::size_t>(codes.cols));
+    for (std::int64_t n = 0; n < codes.rows; ++n) {
+      for (std::int64_t k = 0; k < codes.cols; ++k) {
+        double g = static_cast<double>(gradient.row<float>(n)[k]);
+        for (std::int64_t j = 0; j < k; ++j)
+          g -= moved[static_cast<std::size_t>(j)] * static_cast<double>(args.h.row<float>(j)[k]);
+        const double h = static_cast<double>(args.h.row<float>(k)[k]);
+        const std::int32_t group = args.column_group[static_cast<std::size_t>(k)];
+        const double scale = static_cast<double>(args.scales.row<float>(n)[group]);
+        const double step = h > 0 ? g / (h * scale) : 0.0;
+        std::int8_t& code = codes.row<std::int8_t>(n)[k];
+        const double old = code;
+        double best = old;
+        if (std::abs(step) > 0.5 + static_cast<double>(kDescentMargin))
+          best = std::nearbyint(std::min(std::max(old + step, lo), hi));
+        code = static_cast<std::int8_t>(best);
+        moved[static_cast<std::size_t>(k)] = (best - old) * scale;
+        float& e = error.row<float>(n)[k];
+        e = static_cast<float>(static_cast<double>(e) - moved[static_cast<std::size_t>(k)]);
       }
     }
   }

@@ -1,3 +1,4 @@
+#include "base/checked.h"
 #include "base/error.h"
 #include "compute/host/element.h"
 #include "compute/reference/parts.h"
@@ -128,6 +129,17 @@ class ReferenceLinalg final : public Linalg {
         out[static_cast<std::size_t>(n)] += static_cast<double>(row[i]) * sum;
       }
     }
+    return out;
+  }
+
+  std::vector<double> row_dots(ConstMatrixView a, ConstMatrixView b, std::int64_t width) override {
+    check(a.rows == b.rows && a.cols == b.cols && width > 0, "row_dots: extents");
+    const std::int64_t pieces = base::ceil_div(a.cols, width);
+    std::vector<double> out(static_cast<std::size_t>(a.rows * pieces), 0.0);
+    for (std::int64_t n = 0; n < a.rows; ++n)
+      for (std::int64_t k = 0; k < a.cols; ++k)
+        out[static_cast<std::size_t>(n * pieces + k / width)] +=
+            static_cast<double>(a.row<float>(n)[k]) * static_cast<double>(b.row<float>(n)[k]);
     return out;
   }
 };

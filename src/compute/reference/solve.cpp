@@ -1,4 +1,8 @@
+#include <algorithm>
+#include <cmath>
+
 #include "base/error.h"
+#include "compute/host/small_systems.h"
 #include "compute/reference/parts.h"
 
 namespace whit::compute::reference {
@@ -51,6 +55,40 @@ class ReferenceSolve final : public Solve {
           at(k) -= at(j) * static_cast<double>(u.row<float>(j)[k]);
         b.row<float>(n)[k] = static_cast<float>(at(k));
       }
+    }
+  }
+
+  void solve_small(std::int64_t size, std::span<const double> a, std::span<double> b) override {
+    const std::int64_t count = host::checked_systems(size, a, b);
+    for (std::int64_t i = 0; i < count; ++i)
+      solve_one(size, a.data() + i * size * size, b.data() + i * size);
+  }
+
+ private:
+  // a = L Lᵀ, then L y = b and Lᵀ x = y.
+  static void solve_one(std::int64_t size, const double* a, double* b) {
+    std::vector<double> l(static_cast<std::size_t>(size * size), 0.0);
+    const auto at = [&](std::int64_t i, std::int64_t j) -> double& {
+      return l[static_cast<std::size_t>(i * size + j)];
+    };
+    for (std::int64_t j = 0; j < size; ++j) {
+      for (std::int64_t i = j; i < size; ++i) {
+        double rest = a[i * size + j];
+        for (std::int64_t k = 0; k < j; ++k) rest -= at(i, k) * at(j, k);
+        if (i == j && !(rest > 0)) {
+          std::fill_n(b, size, 0.0);
+          return;
+        }
+        at(i, j) = i == j ? std::sqrt(rest) : rest / at(j, j);
+      }
+    }
+    for (std::int64_t i = 0; i < size; ++i) {
+      for (std::int64_t k = 0; k < i; ++k) b[i] -= at(i, k) * b[k];
+      b[i] /= at(i, i);
+    }
+    for (std::int64_t i = size - 1; i >= 0; --i) {
+      for (std::int64_t k = i + 1; k < size; ++k) b[i] -= at(k, i) * b[k];
+      b[i] /= at(i, i);
     }
   }
 };
