@@ -71,6 +71,7 @@ Stage expert_stage(const ExpertRows& expert, const LinearSpec& first) {
   const std::int64_t pieces = base::ceil_div(expert.count(), kTileTokens);
   for (std::int64_t piece = 0; piece < pieces; ++piece)
     stage.piece_rows.push_back(expert.rows_of(static_cast<std::size_t>(piece)));
+  stage.token_rows = expert.rows;
   stage.row_weights = expert.weights;
   if (expert.routed < expert.count()) stage.observed_only_from = expert.routed;
   return stage;

@@ -20,6 +20,8 @@ struct Stage {
   std::int64_t width = 0;                  // columns of the hidden state
   std::vector<const LinearSpec*> linears;  // evaluated by the runner, in this order
   std::vector<std::int64_t> piece_rows;    // rows of each piece
+  // Token of each row (all pieces, in order); empty: row i is token i.
+  std::span<const std::int32_t> token_rows;
   // Router weights of each row (all pieces, in order); empty: none.
   std::vector<float> row_weights;
   // Rows from here on exist for statistics only (topped-up experts). -1: none. They are applied and

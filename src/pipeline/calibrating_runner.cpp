@@ -23,9 +23,13 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::int64_t total_rows(const Stage& stage) {
-  return std::accumulate(stage.piece_rows.begin(), stage.piece_rows.end(), std::int64_t{0});
+std::int64_t first_row_of(const Stage& stage, std::size_t piece) {
+  return std::accumulate(stage.piece_rows.begin(),
+                         stage.piece_rows.begin() + static_cast<std::ptrdiff_t>(piece),
+                         std::int64_t{0});
 }
+
+std::int64_t total_rows(const Stage& stage) { return first_row_of(stage, stage.piece_rows.size()); }
 
 }  // namespace
 
@@ -68,53 +72,84 @@ void CalibratingRunner::run_one(Stage& stage) {
     applied[i].bias = s_.output.bias(*stage.linears[i]);
   }
   apply(stage, pieces, applied);
+  if (s_.teacher != nullptr) s_.teacher->forget(stage.site);
 }
 
 std::int64_t CalibratingRunner::expert_block(const model::LayerSpec&) {
   return s_.plan.expert_block;
 }
 
-stats::Gram CalibratingRunner::observe(const Stage& stage, Pieces& pieces) {
-  stats::Gram gram(s_.backend, stage.width);
-  for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {
-    s_.cancel.throw_if_cancelled();
-    pieces.with(piece, [&](tensor::MatrixView x) { gram.observe(x); });
-  }
-  gram.freeze();
-  return gram;
+quant::TeacherPull CalibratingRunner::Observed::pull(const Refinement& refinement) const {
+  return {input ? &*input : nullptr, refinement.teacher_share, residual ? &*residual : nullptr,
+          refinement.teacher_share};
 }
 
-void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces,
-                                 std::vector<Applied>& applied) {
+CalibratingRunner::Observed CalibratingRunner::observe(const Stage& stage, Pieces& pieces) {
+  const Refinement& refinement = s_.plan.bound.recipe.refinement;
+  Observed observed{stats::Gram(s_.backend, stage.width), {}, {}};
+  if (s_.teacher != nullptr) {
+    observed.input.emplace(s_.backend, stage.width, stage.width);
+    if (refinement.residual && s_.teacher->has_residual(stage))
+      observed.residual.emplace(s_.backend, s_.plan.spec.hidden, stage.width);
+  }
+  std::size_t first_row = 0;
+  for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {
+    s_.cancel.throw_if_cancelled();
+    const auto rows = static_cast<std::size_t>(stage.piece_rows[piece]);
+    std::span<const float> weights;
+    if (refinement.route_weights && !stage.row_weights.empty())
+      weights = std::span(stage.row_weights).subspan(first_row, rows);
+    pieces.with(piece, [&](tensor::MatrixView x) {
+      observed.gram.observe(x, weights);
+      if (s_.teacher != nullptr) observe_teacher(stage, piece, x, observed);
+    });
+    first_row += rows;
+  }
+  observed.gram.freeze();
+  return observed;
+}
+
+void CalibratingRunner::observe_teacher(const Stage& stage, std::size_t piece, tensor::MatrixView x,
+                                        Observed& observed) {
+  auto difference = s_.backend.memory().allocate({x.rows, stage.width}, tensor::Dtype::kF32);
+  s_.teacher->input(stage, piece, difference.matrix());
+  s_.backend.linalg().scale_add(1.0F, difference.matrix(), -1.0F, x);
+  observed.input->observe(difference.matrix(), x);
+  if (!observed.residual) return;
+  auto residual = s_.backend.memory().allocate({x.rows, s_.plan.spec.hidden}, tensor::Dtype::kF32);
+  s_.teacher->residual(stage, piece, residual.matrix());
+  const auto own = s_.store.lease(model::Slot::kHidden, first_row_of(stage, piece), x.rows,
+                                  model::ActivationStore::Access::kRead);
+  s_.backend.linalg().scale_add(1.0F, residual.matrix(), -1.0F, own->view());
+  observed.residual->observe(residual.matrix(), x);
+}
+
+void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces, std::vector<Applied>& applied) {
   const bool layer_input = stage.site.site == Site::kMlpIn && s_.plan.has_experts(stage.site.layer);
   const auto wanted = [&](const LinearSpec* linear) { return s_.plan.bound.quantizes(*linear); };
-  const bool any = std::any_of(stage.linears.begin(), stage.linears.end(), wanted);
-  if (!any && !layer_input) return;
+  const auto count = std::count_if(stage.linears.begin(), stage.linears.end(), wanted);
+  if (count == 0 && !layer_input) return;
 
   const auto start = std::chrono::steady_clock::now();
-  stats::Gram gram = observe(stage, pieces);
-  if (layer_input) {
-    layer_gram_ = std::make_unique<stats::Gram>(std::move(gram));
-    if (!any) return;
-  }
-  const stats::Gram& own = layer_input ? *layer_gram_ : gram;
-  const bool expert_input = stage.site.site == Site::kExpertIn;
-  std::optional<stats::Gram> shrunk;
-  if (expert_input) shrunk = expert_gram(stage, own);
+  Observed observed = observe(stage, pieces);
+  if (layer_input) layer_gram_ = std::make_unique<stats::Gram>(std::move(observed.gram));
+  if (count == 0) return;
+  const stats::Gram& own = layer_input ? *layer_gram_ : observed.gram;
+  const std::optional<stats::Gram> shrunk =
+      stage.site.site == Site::kExpertIn ? expert_gram(stage, own) : std::nullopt;
   const stats::Gram& used = shrunk ? *shrunk : own;
 
+  const Recipe& recipe = s_.plan.bound.recipe;
   std::optional<quant::Factor> factor;
-  if (s_.plan.bound.recipe.method == Method::kGptq)
-    factor.emplace(quant::factor_gram(s_.backend, used,
-                                      {s_.plan.bound.recipe.order, s_.plan.bound.recipe.rel_damp}));
-  const std::int64_t rows = total_rows(stage);
-  const std::int64_t extra = stage.observed_only_from < 0 ? 0 : rows - stage.observed_only_from;
-  double shared_seconds =
-      seconds_since(start) /
-      static_cast<double>(std::count_if(stage.linears.begin(), stage.linears.end(), wanted));
+  if (recipe.method == Method::kGptq)
+    factor.emplace(quant::factor_gram(s_.backend, used, {recipe.order, recipe.rel_damp}));
+  const std::int64_t extra =
+      stage.observed_only_from < 0 ? 0 : total_rows(stage) - stage.observed_only_from;
+  const double shared_seconds = seconds_since(start) / static_cast<double>(count);
   for (std::size_t i = 0; i < stage.linears.size(); ++i) {
     if (!wanted(stage.linears[i])) continue;
-    applied[i].weight = quantize_one(*stage.linears[i], &used, factor ? &*factor : nullptr, extra);
+    applied[i].weight = quantize_one(*stage.linears[i], used, factor ? &*factor : nullptr,
+                                     observed.pull(recipe.refinement), extra);
     records_.back().seconds += shared_seconds;
     record(records_.back());
   }
@@ -134,40 +169,35 @@ std::optional<stats::Gram> CalibratingRunner::expert_gram(const Stage& stage,
   return quant::shrink_gram(s_.backend, own, *layer_gram_, count);
 }
 
-model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
-                                                    const stats::Gram* gram,
+model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear, const stats::Gram& gram,
                                                     const quant::Factor* factor,
+                                                    const quant::TeacherPull& pull,
                                                     std::int64_t extra_tokens) {
   const auto start = std::chrono::steady_clock::now();
   const auto& bound = s_.plan.bound;
   const auto weight = s_.source.linear(linear);
-  WeightRecord record{linear.module,
-                      std::string(name_of(bound.recipe.method)),
-                      gram->tokens(),
-                      extra_tokens,
-                      {},
-                      {},
-                      0,
-                      0};
+  tensor::Tensor moved;
+  if (factor != nullptr && pull.input != nullptr)
+    moved = quant::teacher_target(s_.backend, weight->matrix(), *factor, pull);
+  const tensor::ConstMatrixView target =
+      moved.empty() ? weight->matrix() : std::as_const(moved).matrix();
   tensor::Tensor decoded =
       s_.backend.memory().allocate({linear.out_features, linear.in_features}, tensor::Dtype::kF32);
   quant::WeightReport report;
   scheme::GroupedInt quantized =
-      factor != nullptr ? quant::gptq(s_.backend, weight->matrix(), *gram, *factor,
-                                      bound.grid(linear), bound.recipe.block_size, &report)
-                        : quant::rtn(s_.backend, weight->matrix(), bound.grid(linear));
+      factor != nullptr ? quant::gptq(s_.backend, target, gram, *factor, bound.grid(linear),
+                                      bound.recipe.block_size, &report)
+                        : quant::rtn(s_.backend, target, bound.grid(linear));
   quantized.channel = bound.recipe.channel;
   s_.backend.codec().decode_grouped(quantized, decoded.matrix());
   if (factor == nullptr) {
-    report.proxy_error = quant::proxy_error(s_.backend, weight->matrix(), decoded.matrix(), *gram);
+    report.proxy_error = quant::proxy_error(s_.backend, target, decoded.matrix(), gram);
     report.proxy_error_rtn = report.proxy_error;
   }
-  record.proxy_error = report.proxy_error;
-  record.proxy_error_rtn = report.proxy_error_rtn;
-  record.damping = report.damping;
   s_.writer.packed(linear, quantized);
-  record.seconds = seconds_since(start);
-  records_.push_back(std::move(record));
+  records_.push_back({linear.module, std::string(name_of(bound.recipe.method)), gram.tokens(),
+                      extra_tokens, report.proxy_error, report.proxy_error_rtn, report.damping,
+                      seconds_since(start)});
   if (report.factor_attempts > 1)
     warn(fmt::format("{}: the Hessian needed {} times damping {}", linear.module,
                      report.factor_attempts, report.damping));

@@ -13,6 +13,9 @@
 #include "pipeline/plan.h"
 #include "pipeline/run.h"
 #include "pipeline/step_writer.h"
+#include "pipeline/teacher.h"
+#include "quant/teacher_target.h"
+#include "stats/cross_gram.h"
 
 namespace whit::pipeline {
 
@@ -25,6 +28,8 @@ class CalibratingRunner final : public model::StageRunner {
     compute::Backend& backend;
     model::WeightSource& source;  // what the model's author published
     model::WeightSource& output;  // what stays unquantized, as it will be written
+    model::ActivationStore& store;
+    Teacher* teacher;  // the original model's stream, or null
     StepWriter& writer;
     base::EventSink& events;
     const base::CancelToken& cancel;
@@ -50,13 +55,23 @@ class CalibratingRunner final : public model::StageRunner {
   // The pieces of one stage: computed once and kept while the plan's memory allows it, else again.
   class Pieces;
 
+  // What the visit of a stage's hidden state leaves behind.
+  struct Observed {
+    stats::Gram gram;
+    std::optional<stats::CrossGram> input, residual;  // against the teacher's
+    quant::TeacherPull pull(const Refinement& refinement) const;
+  };
+
   void run_one(model::Stage& stage);
-  stats::Gram observe(const model::Stage& stage, Pieces& pieces);
+  Observed observe(const model::Stage& stage, Pieces& pieces);
+  void observe_teacher(const model::Stage& stage, std::size_t piece, tensor::MatrixView x,
+                       Observed& observed);
   // A Gram that leans on the layer's, where the expert has seen too little.
   std::optional<stats::Gram> expert_gram(const model::Stage& stage, const stats::Gram& own);
   void quantize(const model::Stage& stage, Pieces& pieces, std::vector<Applied>& applied);
-  model::WeightHandle quantize_one(const model::LinearSpec& linear, const stats::Gram* gram,
-                                   const quant::Factor* factor, std::int64_t extra_tokens);
+  model::WeightHandle quantize_one(const model::LinearSpec& linear, const stats::Gram& gram,
+                                   const quant::Factor* factor, const quant::TeacherPull& pull,
+                                   std::int64_t extra_tokens);
   void apply(model::Stage& stage, Pieces& pieces, const std::vector<Applied>& applied);
   void record(WeightRecord record);
   void warn(std::string text);

@@ -130,6 +130,25 @@ std::vector<std::string> ignore_list(const Recipe& recipe, const model::ModelSpe
 
 }  // namespace
 
+std::optional<Quality> quality_from_name(std::string_view name) {
+  if (name == "fast") return Quality::kFast;
+  if (name == "default") return Quality::kDefault;
+  if (name == "best") return Quality::kBest;
+  return std::nullopt;
+}
+
+Refinement refinement_of(Quality quality) {
+  Refinement refinement;
+  if (quality == Quality::kFast) return refinement;
+  refinement.weighted_scales = true;
+  refinement.refit_scales = true;
+  refinement.descent_passes = 1;
+  if (quality == Quality::kDefault) return refinement;
+  refinement.descent_passes = 3;
+  refinement.teacher = true;
+  return refinement;
+}
+
 std::string_view name_of(Method method) {
   return method == Method::kGptq ? "gptq" : "rtn";
 }

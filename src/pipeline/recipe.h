@@ -23,6 +23,22 @@ enum class MtpMode : std::uint8_t { kQuantize, kKeep };
 
 std::string_view name_of(Method method);  // "gptq"
 
+// What is done beyond the reference's equations to lose less, within the same file format.
+struct Refinement {
+  bool weighted_scales = false;  // scale search weighted by the Hessian's diagonal
+  bool refit_scales = false;     // least squares after the sweep
+  int descent_passes = 0;        // coordinate descent on the proxy error
+  bool teacher = false;          // a second stream: the original model's activations
+  double teacher_share = 1.0;    // how much of the difference between the streams is aimed at
+  bool residual = true;          // output projections also correct the residual stream
+  bool route_weights = false;    // experts' Grams weighted by the router
+  bool operator==(const Refinement&) const = default;
+};
+
+enum class Quality : std::uint8_t { kFast, kDefault, kBest };
+std::optional<Quality> quality_from_name(std::string_view name);  // "best"
+Refinement refinement_of(Quality quality);
+
 // What the user asked for, free of any model. Defaults are the best that MoE-Quant's cost buys.
 struct Recipe {
   Method method = Method::kGptq;
@@ -45,6 +61,7 @@ struct Recipe {
 
   fs::path calibration;  // may be empty for rtn
   data::SampleArgs samples;
+  Refinement refinement;
   bool offload_activations = false;  // keep activations in a file
   std::uint64_t max_memory = 0;      // bytes; 0: what the machine has free
 };

@@ -18,6 +18,7 @@
 #include "pipeline/journal.h"
 #include "pipeline/output_weights.h"
 #include "pipeline/step_writer.h"
+#include "pipeline/teacher.h"
 #include "quant/gptq.h"
 
 namespace whit::pipeline {
@@ -104,9 +105,10 @@ class Job {
     const std::size_t finished = journal_->finished().size();
     if (finished == plan_->steps.size()) return;
     const bool forward = sequences_.tokens() > 0;
-    if (forward)
-      store_ = plan_->activations_in_file ? make_file_store(backend_, args_.output)
-                                          : model::make_memory_store(backend_);
+    if (forward) store_ = make_store();
+    if (forward && plan_->bound.recipe.refinement.teacher)
+      teacher_ = std::make_unique<Teacher>(*plan_, backend_, *source_weights_, sequences_,
+                                           [this] { return make_store(); });
     for (std::size_t i = 0; i < plan_->steps.size(); ++i) {
       cancel_.throw_if_cancelled();
       const bool resumed = i < finished;
@@ -120,14 +122,20 @@ class Job {
     }
   }
 
+  std::unique_ptr<model::ActivationStore> make_store() {
+    return plan_->activations_in_file ? make_file_store(backend_, args_.output)
+                                      : model::make_memory_store(backend_);
+  }
+
   void quantize_step(std::size_t index, bool forward) {
     const Step& step = plan_->steps[index];
     StepWriter writer(*plan_, index, source_, *output_weights_, backend_, args_.output);
     StepRecord record;
     record.step = step.name;
     if (step.layer != nullptr && forward) {
-      CalibratingRunner runner(
-          {*plan_, backend_, *source_weights_, *output_weights_, writer, events_, cancel_});
+      if (teacher_ && !is_kept(step)) teacher_->advance(step, true);
+      CalibratingRunner runner({*plan_, backend_, *source_weights_, *output_weights_, *store_,
+                                teacher_.get(), writer, events_, cancel_});
       advance(step, *output_weights_, runner);
       record.weights = runner.take_records();
       record.warnings = runner.take_warnings();
@@ -141,8 +149,14 @@ class Job {
     journal_->append(std::move(record));
   }
 
+  // Whether a step only copies: a prediction layer that the recipe keeps.
+  bool is_kept(const Step& step) const {
+    return step.mtp && plan_->bound.recipe.mtp == MtpMode::kKeep;
+  }
+
   void pass_through(const Step& step) {
     if (step.layer == nullptr) return embed();
+    if (teacher_ && !is_kept(step)) teacher_->advance(step, false);
     if (!shards_) {
       std::vector<std::string> files;
       for (const auto& record : journal_->finished())
@@ -157,12 +171,12 @@ class Job {
   void embed() {
     model::ForwardContext context{backend_, *output_weights_, *store_, sequences_, *no_runner_};
     model::forward_embedding(context, plan_->spec);
+    if (teacher_) teacher_->embed();
   }
 
   void advance(const Step& step, model::WeightSource& weights, model::StageRunner& runner) {
     model::ForwardContext context{backend_, weights, *store_, sequences_, runner};
-    const bool kept_mtp = step.mtp && plan_->bound.recipe.mtp == MtpMode::kKeep;
-    if (kept_mtp) return;
+    if (is_kept(step)) return;
     if (step.mtp)
       model::forward_mtp_layer(context, plan_->spec, *step.layer);
     else
@@ -231,6 +245,7 @@ class Job {
   model::Sequences sequences_;
   std::optional<Journal> journal_;
   std::unique_ptr<model::ActivationStore> store_;
+  std::unique_ptr<Teacher> teacher_;
   std::optional<Checkpoint> shards_;
   std::unique_ptr<model::WeightSource> resumed_weights_;
   RunResult result_;

@@ -1,0 +1,180 @@
+#include "pipeline/teacher.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "base/error.h"
+
+namespace whit::pipeline {
+
+using model::Slot;
+using model::Stage;
+using stats::Site;
+using Access = model::ActivationStore::Access;
+
+namespace {
+
+// Every record is a store of its own with this one slot.
+constexpr Slot kRecorded = Slot::kHidden;
+
+std::int64_t first_row_of(const Stage& stage, std::size_t piece) {
+  return std::accumulate(stage.piece_rows.begin(),
+                         stage.piece_rows.begin() + static_cast<std::ptrdiff_t>(piece), std::int64_t{0});
+}
+
+// Residual streams are kept under the site at which they were copied: what an output projection is
+// added to.
+Site residual_site(Site reads) {
+  return reads == Site::kMlpMid || reads == Site::kSharedMid ? Site::kMlpIn : reads;
+}
+
+}  // namespace
+
+// Runs the layer plainly and keeps every hidden state that is not an expert's.
+class Teacher::Recorder final : public model::StageRunner {
+ public:
+  Recorder(Teacher& teacher, model::StageRunner& plain) : teacher_(teacher), plain_(plain) {}
+
+  void run(std::span<Stage> stages) override {
+    for (Stage& stage : stages) {
+      if (stage.site.expert < 0) record(stage);
+      plain_.run({&stage, 1});
+    }
+  }
+  std::int64_t expert_block(const model::LayerSpec& layer) override { return plain_.expert_block(layer); }
+  std::vector<std::int32_t> extra_rows(const model::LayerSpec&, int, std::span<const std::int32_t>,
+                                       std::span<const float>) override {
+    return {};
+  }
+  bool wants_scores() const override { return false; }
+
+ private:
+  void record(Stage& stage) {
+    if (stage.site.site == Site::kAttnIn) teacher_.residuals_[Site::kAttnOut] = teacher_.copy_hidden();
+    if (stage.site.site == Site::kMlpIn) teacher_.residuals_[Site::kMlpIn] = teacher_.copy_hidden();
+    Record& store = teacher_.inputs_[stage.site];
+    store = teacher_.make_store_();
+    const std::int64_t rows = std::accumulate(stage.piece_rows.begin(), stage.piece_rows.end(), std::int64_t{0});
+    store->create(kRecorded, rows, stage.width);
+    const auto produce = [this, &stage, &store, inner = stage.produce](std::size_t piece, tensor::MatrixView x) {
+      inner(piece, x);
+      const auto lease = store->lease(kRecorded, first_row_of(stage, piece), x.rows, Access::kWrite);
+      teacher_.backend_.memory().copy(x, lease->view());
+    };
+    // A stage without linears is never visited by a plain runner.
+    if (stage.linears.empty()) {
+      for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {
+        tensor::Tensor x = teacher_.backend_.memory().allocate({stage.piece_rows[piece], stage.width},
+                                                               tensor::Dtype::kF32);
+        produce(piece, x.matrix());
+      }
+      return;
+    }
+    stage.produce = produce;
+  }
+
+  Teacher& teacher_;
+  model::StageRunner& plain_;
+};
+
+Teacher::Teacher(const Plan& plan, compute::Backend& backend, model::WeightSource& source,
+                 const model::Sequences& sequences, MakeStore make_store)
+    : plan_(plan),
+      backend_(backend),
+      source_(source),
+      sequences_(sequences),
+      make_store_(std::move(make_store)),
+      hidden_(make_store_()) {}
+
+model::ForwardContext Teacher::context(model::StageRunner& runner) {
+  return {backend_, source_, *hidden_, sequences_, runner};
+}
+
+void Teacher::embed() {
+  const auto runner = model::make_plain_runner(backend_, source_);
+  model::ForwardContext forward = context(*runner);
+  model::forward_embedding(forward, plan_.spec);
+}
+
+void Teacher::advance(const Step& step, bool record) {
+  inputs_.clear();
+  residuals_.clear();
+  expert_mids_.clear();
+  layer_ = step.layer;
+  const auto plain = model::make_plain_runner(backend_, source_);
+  Recorder recorder(*this, *plain);
+  model::StageRunner& runner = record ? static_cast<model::StageRunner&>(recorder) : *plain;
+  model::ForwardContext forward = context(runner);
+  if (step.mtp)
+    model::forward_mtp_layer(forward, plan_.spec, *step.layer);
+  else
+    model::forward_layer(forward, *step.layer);
+}
+
+Teacher::Record Teacher::copy_hidden() {
+  Record copy = make_store_();
+  copy->create(kRecorded, sequences_.tokens(), plan_.spec.hidden);
+  for (const auto& tile : model::tiles_of(sequences_)) {
+    const auto from = hidden_->lease(Slot::kHidden, tile.first_row, tile.rows, Access::kRead);
+    const auto to = copy->lease(kRecorded, tile.first_row, tile.rows, Access::kWrite);
+    backend_.memory().copy(from->view(), to->view());
+  }
+  return copy;
+}
+
+void Teacher::read(const Record& record, std::int64_t row0, tensor::MatrixView x) {
+  const auto lease = record->lease(kRecorded, row0, x.rows, Access::kRead);
+  backend_.memory().copy(lease->view(), x);
+}
+
+void Teacher::input(const Stage& stage, std::size_t piece, tensor::MatrixView x) {
+  const std::int64_t row0 = first_row_of(stage, piece);
+  if (stage.site.site == Site::kExpertIn) {
+    const auto rows = stage.token_rows.subspan(static_cast<std::size_t>(row0), static_cast<std::size_t>(x.rows));
+    inputs_.at({stage.site.layer, Site::kMlpIn, -1})->gather(kRecorded, rows, x);
+  } else if (stage.site.site == Site::kExpertMid) {
+    backend_.memory().copy(expert_mid(stage).matrix().rows_of(row0, x.rows), x);
+  } else {
+    read(inputs_.at(stage.site), row0, x);
+  }
+}
+
+bool Teacher::has_residual(const Stage& stage) const {
+  return residuals_.contains(residual_site(stage.site.site));
+}
+
+void Teacher::residual(const Stage& stage, std::size_t piece, tensor::MatrixView x) {
+  read(residuals_.at(residual_site(stage.site.site)), first_row_of(stage, piece), x);
+}
+
+void Teacher::forget(const stats::TapId& site) {
+  if (site.site == Site::kExpertMid) expert_mids_.erase(site.expert);
+}
+
+// The original expert on the original hidden states of the tokens that the student routes to it.
+const tensor::Tensor& Teacher::expert_mid(const Stage& stage) {
+  const auto found = expert_mids_.find(stage.site.expert);
+  if (found != expert_mids_.end()) return found->second;
+  const auto& moe = std::get<model::MoeSpec>(layer_->mlp);
+  const auto& expert = moe.experts[static_cast<std::size_t>(stage.site.expert)];
+  const auto gate_weight = source_.linear(expert.gate);
+  const auto up_weight = source_.linear(expert.up);
+  const auto rows = static_cast<std::int64_t>(stage.token_rows.size());
+  tensor::Tensor mid = backend_.memory().allocate({rows, stage.width}, tensor::Dtype::kF32);
+  const Record& input = inputs_.at({stage.site.layer, Site::kMlpIn, -1});
+  for (std::int64_t row0 = 0; row0 < rows; row0 += model::kTileTokens) {
+    const std::int64_t count = std::min(model::kTileTokens, rows - row0);
+    auto x = backend_.memory().allocate({count, expert.gate.in_features}, tensor::Dtype::kF32);
+    auto gate = backend_.memory().allocate({count, stage.width}, tensor::Dtype::kF32);
+    auto up = backend_.memory().allocate({count, stage.width}, tensor::Dtype::kF32);
+    input->gather(kRecorded, stage.token_rows.subspan(static_cast<std::size_t>(row0), static_cast<std::size_t>(count)),
+                  x.matrix());
+    backend_.linalg().linear(x.matrix(), gate_weight->matrix(), nullptr, gate.matrix());
+    backend_.linalg().linear(x.matrix(), up_weight->matrix(), nullptr, up.matrix());
+    backend_.neural().silu_mul(gate.matrix(), up.matrix(), mid.matrix().rows_of(row0, count));
+  }
+  return expert_mids_.emplace(stage.site.expert, std::move(mid)).first->second;
+}
+
+}  // namespace whit::pipeline

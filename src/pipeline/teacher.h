@@ -1,0 +1,58 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "model/forward.h"
+#include "pipeline/plan.h"
+#include "stats/site.h"
+
+namespace whit::pipeline {
+
+// The original model beside the one that is being quantized: a second stream of activations that
+// runs through the original weights, one layer ahead, and remembers what every linear read.
+class Teacher {
+ public:
+  using MakeStore = std::function<std::unique_ptr<model::ActivationStore>()>;
+
+  Teacher(const Plan& plan, compute::Backend& backend, model::WeightSource& source,
+          const model::Sequences& sequences, MakeStore make_store);
+
+  void embed();
+  // Advances by one layer and remembers its hidden states until the next call; `record` false: only
+  // advances (layers that are done already).
+  void advance(const Step& step, bool record);
+
+  // What the original model's linears read at a stage: x[piece_rows[piece], width]. For an expert,
+  // the original hidden states of the tokens that the quantized model routes there.
+  void input(const model::Stage& stage, std::size_t piece, tensor::MatrixView x);
+  // The residual stream that the outputs of `stage` are added to: x[piece_rows[piece], hidden].
+  // There is one before attention's output and before a dense MLP's.
+  bool has_residual(const model::Stage& stage) const;
+  void residual(const model::Stage& stage, std::size_t piece, tensor::MatrixView x);
+  // The stage of an expert is behind: what was computed for it goes.
+  void forget(const stats::TapId& site);
+
+ private:
+  class Recorder;
+  using Record = std::unique_ptr<model::ActivationStore>;
+
+  model::ForwardContext context(model::StageRunner& runner);
+  Record copy_hidden();
+  void read(const Record& record, std::int64_t row0, tensor::MatrixView x);
+  const tensor::Tensor& expert_mid(const model::Stage& stage);
+
+  const Plan& plan_;
+  compute::Backend& backend_;
+  model::WeightSource& source_;
+  const model::Sequences& sequences_;
+  MakeStore make_store_;
+  Record hidden_;
+  const model::LayerSpec* layer_ = nullptr;
+  std::map<stats::TapId, Record> inputs_;     // by site, rows of all tokens
+  std::map<stats::Site, Record> residuals_;   // before attention's and the MLP's output
+  std::map<int, tensor::Tensor> expert_mids_;  // of the block of experts at work
+};
+
+}  // namespace whit::pipeline

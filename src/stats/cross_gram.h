@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+
+#include "compute/backend.h"
+
+namespace whit::stats {
+
+// Sum of y xᵀ over tokens, y and x two hidden states of the same tokens: F32 [y width, x width] on
+// the backend's device. A sum with a token count, like Gram, and merged like one.
+class CrossGram {
+ public:
+  CrossGram(compute::Backend& backend, std::int64_t y_width, std::int64_t x_width);
+
+  // Folds in the rows of y[T, y_width] and x[T, x_width].
+  void observe(tensor::ConstMatrixView y, tensor::ConstMatrixView x);
+  void merge(const CrossGram& other);
+
+  std::int64_t tokens() const { return tokens_; }
+  tensor::ConstMatrixView sum() const { return sum_.matrix(); }
+
+ private:
+  compute::Backend* backend_;
+  std::int64_t tokens_ = 0;
+  tensor::Tensor sum_;
+};
+
+}  // namespace whit::stats
