@@ -51,16 +51,6 @@ void read_group_size(const std::string& text, pipeline::Recipe& recipe) {
   recipe.group_size = size;
 }
 
-// What quality leaves to a flag that was given wins.
-void apply_quality(const QuantizeFlags& flags, pipeline::Recipe& recipe) {
-  if (flags.quality == "best")
-    base::fail(ErrorKind::kUnsupported, "--quality", "best; this version has fast and default");
-  const bool fast = choose<bool>(flags.quality, "--quality", {{"default", false}, {"fast", true}});
-  if (!fast) return;
-  if (flags.order_option->count() == 0) recipe.order = quant::ColumnOrder::kDefault;
-  if (flags.search_option->count() == 0) recipe.search = compute::ScaleSearch::kAbsmax;
-}
-
 void check_format(const std::string& format) {
   if (format == "pack-quantized" || format == "compressed-tensors") return;
   base::fail(ErrorKind::kUnsupported, "--format",
@@ -83,17 +73,13 @@ void declare_method(CLI::App& app, QuantizeFlags& flags) {
   app.add_option("--block-size", recipe.block_size, "columns that are swept at once")
       ->type_name("N")
       ->capture_default_str();
-  flags.order_option =
-      app.add_option("--quantization-order", flags.order, "columns by activation or as they stand")
-          ->type_name("default|activation")
-          ->capture_default_str();
-  flags.search_option =
-      app.add_option("--quantization-scale", flags.search, "how a group's scale is chosen")
-          ->type_name("absmax|mse")
-          ->capture_default_str();
-  app.add_option("--quality", flags.quality, "fast: no scale search, no order; default: both")
-      ->type_name("fast|default|best")
+  app.add_option("--quantization-order", flags.order, "columns by activation or as they stand")
+      ->type_name("default|activation")
       ->capture_default_str();
+  app.add_option("--quantization-scale", flags.search, "how a group's scale is chosen")
+      ->type_name("absmax|mse")
+      ->capture_default_str();
+  declare_refinement_flags(app, flags.refinement);
   app.add_option("--min-expert-tokens", recipe.min_expert_tokens,
                  "experts that see fewer are topped up; 0: as many as their input is wide")
       ->type_name("N");
@@ -159,7 +145,7 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session,
   recipe.search = choose<compute::ScaleSearch>(
       flags.search, "--quantization-scale",
       {{"mse", compute::ScaleSearch::kMse}, {"absmax", compute::ScaleSearch::kAbsmax}});
-  apply_quality(flags, recipe);
+  recipe.refinement = refinement_from(flags.refinement);
   check_format(flags.format);
   recipe.mtp = choose<pipeline::MtpMode>(
       flags.mtp, "--mtp",

@@ -4,11 +4,11 @@
 #include <string>
 #include <vector>
 
+#include "cli/refinement_flags.h"
 #include "pipeline/recipe.h"
 
 namespace CLI {
 class App;
-class Option;
 }  // namespace CLI
 
 namespace whit::cli {
@@ -19,10 +19,9 @@ class Session;
 struct QuantizeFlags {
   std::string model, out;
   std::string method = "gptq", group_size, order = "activation", search = "mse", dtype = "auto";
-  std::string format = "pack-quantized", mtp = "quantize", quality = "default", calibration;
+  std::string format = "pack-quantized", mtp = "quantize", calibration;
   bool symmetric = true;
-  CLI::Option* order_option = nullptr;
-  CLI::Option* search_option = nullptr;
+  RefinementFlags refinement;
   pipeline::Recipe recipe;  // what needs no reading
 };
 

@@ -29,7 +29,9 @@ std::int64_t first_row_of(const Stage& stage, std::size_t piece) {
                          std::int64_t{0});
 }
 
-std::int64_t total_rows(const Stage& stage) { return first_row_of(stage, stage.piece_rows.size()); }
+std::int64_t total_rows(const Stage& stage) {
+  return first_row_of(stage, stage.piece_rows.size());
+}
 
 }  // namespace
 
@@ -124,7 +126,8 @@ void CalibratingRunner::observe_teacher(const Stage& stage, std::size_t piece, t
   observed.residual->observe(residual.matrix(), x);
 }
 
-void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces, std::vector<Applied>& applied) {
+void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces,
+                                 std::vector<Applied>& applied) {
   const bool layer_input = stage.site.site == Site::kMlpIn && s_.plan.has_experts(stage.site.layer);
   const auto wanted = [&](const LinearSpec* linear) { return s_.plan.bound.quantizes(*linear); };
   const auto count = std::count_if(stage.linears.begin(), stage.linears.end(), wanted);
@@ -169,7 +172,8 @@ std::optional<stats::Gram> CalibratingRunner::expert_gram(const Stage& stage,
   return quant::shrink_gram(s_.backend, own, *layer_gram_, count);
 }
 
-model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear, const stats::Gram& gram,
+model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
+                                                    const stats::Gram& gram,
                                                     const quant::Factor* factor,
                                                     const quant::TeacherPull& pull,
                                                     std::int64_t extra_tokens) {

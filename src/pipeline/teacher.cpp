@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -20,13 +21,16 @@ constexpr Slot kRecorded = Slot::kHidden;
 
 std::int64_t first_row_of(const Stage& stage, std::size_t piece) {
   return std::accumulate(stage.piece_rows.begin(),
-                         stage.piece_rows.begin() + static_cast<std::ptrdiff_t>(piece), std::int64_t{0});
+                         stage.piece_rows.begin() + static_cast<std::ptrdiff_t>(piece),
+                         std::int64_t{0});
 }
 
-// Residual streams are kept under the site at which they were copied: what an output projection is
-// added to.
-Site residual_site(Site reads) {
-  return reads == Site::kMlpMid || reads == Site::kSharedMid ? Site::kMlpIn : reads;
+// Which residual stream the output of a site's linears is added to, by the site at which it was
+// copied; nullopt where the output is no part of the stream.
+std::optional<Site> residual_site(Site reads) {
+  if (reads == Site::kAttnOut) return Site::kAttnIn;
+  if (reads == Site::kMlpMid || reads == Site::kSharedMid) return Site::kMlpIn;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -42,7 +46,9 @@ class Teacher::Recorder final : public model::StageRunner {
       plain_.run({&stage, 1});
     }
   }
-  std::int64_t expert_block(const model::LayerSpec& layer) override { return plain_.expert_block(layer); }
+  std::int64_t expert_block(const model::LayerSpec& layer) override {
+    return plain_.expert_block(layer);
+  }
   std::vector<std::int32_t> extra_rows(const model::LayerSpec&, int, std::span<const std::int32_t>,
                                        std::span<const float>) override {
     return {};
@@ -51,22 +57,25 @@ class Teacher::Recorder final : public model::StageRunner {
 
  private:
   void record(Stage& stage) {
-    if (stage.site.site == Site::kAttnIn) teacher_.residuals_[Site::kAttnOut] = teacher_.copy_hidden();
-    if (stage.site.site == Site::kMlpIn) teacher_.residuals_[Site::kMlpIn] = teacher_.copy_hidden();
+    if (stage.site.site == Site::kAttnIn || stage.site.site == Site::kMlpIn)
+      teacher_.residuals_[stage.site.site] = teacher_.copy_hidden();
     Record& store = teacher_.inputs_[stage.site];
     store = teacher_.make_store_();
-    const std::int64_t rows = std::accumulate(stage.piece_rows.begin(), stage.piece_rows.end(), std::int64_t{0});
+    const std::int64_t rows =
+        std::accumulate(stage.piece_rows.begin(), stage.piece_rows.end(), std::int64_t{0});
     store->create(kRecorded, rows, stage.width);
-    const auto produce = [this, &stage, &store, inner = stage.produce](std::size_t piece, tensor::MatrixView x) {
+    const auto produce = [this, &stage, &store, inner = stage.produce](std::size_t piece,
+                                                                       tensor::MatrixView x) {
       inner(piece, x);
-      const auto lease = store->lease(kRecorded, first_row_of(stage, piece), x.rows, Access::kWrite);
+      const auto lease =
+          store->lease(kRecorded, first_row_of(stage, piece), x.rows, Access::kWrite);
       teacher_.backend_.memory().copy(x, lease->view());
     };
     // A stage without linears is never visited by a plain runner.
     if (stage.linears.empty()) {
       for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {
-        tensor::Tensor x = teacher_.backend_.memory().allocate({stage.piece_rows[piece], stage.width},
-                                                               tensor::Dtype::kF32);
+        tensor::Tensor x = teacher_.backend_.memory().allocate(
+            {stage.piece_rows[piece], stage.width}, tensor::Dtype::kF32);
         produce(piece, x.matrix());
       }
       return;
@@ -131,7 +140,8 @@ void Teacher::read(const Record& record, std::int64_t row0, tensor::MatrixView x
 void Teacher::input(const Stage& stage, std::size_t piece, tensor::MatrixView x) {
   const std::int64_t row0 = first_row_of(stage, piece);
   if (stage.site.site == Site::kExpertIn) {
-    const auto rows = stage.token_rows.subspan(static_cast<std::size_t>(row0), static_cast<std::size_t>(x.rows));
+    const auto rows =
+        stage.token_rows.subspan(static_cast<std::size_t>(row0), static_cast<std::size_t>(x.rows));
     inputs_.at({stage.site.layer, Site::kMlpIn, -1})->gather(kRecorded, rows, x);
   } else if (stage.site.site == Site::kExpertMid) {
     backend_.memory().copy(expert_mid(stage).matrix().rows_of(row0, x.rows), x);
@@ -141,11 +151,12 @@ void Teacher::input(const Stage& stage, std::size_t piece, tensor::MatrixView x)
 }
 
 bool Teacher::has_residual(const Stage& stage) const {
-  return residuals_.contains(residual_site(stage.site.site));
+  const auto site = residual_site(stage.site.site);
+  return site && residuals_.contains(*site);
 }
 
 void Teacher::residual(const Stage& stage, std::size_t piece, tensor::MatrixView x) {
-  read(residuals_.at(residual_site(stage.site.site)), first_row_of(stage, piece), x);
+  read(residuals_.at(*residual_site(stage.site.site)), first_row_of(stage, piece), x);
 }
 
 void Teacher::forget(const stats::TapId& site) {
@@ -168,8 +179,10 @@ const tensor::Tensor& Teacher::expert_mid(const Stage& stage) {
     auto x = backend_.memory().allocate({count, expert.gate.in_features}, tensor::Dtype::kF32);
     auto gate = backend_.memory().allocate({count, stage.width}, tensor::Dtype::kF32);
     auto up = backend_.memory().allocate({count, stage.width}, tensor::Dtype::kF32);
-    input->gather(kRecorded, stage.token_rows.subspan(static_cast<std::size_t>(row0), static_cast<std::size_t>(count)),
-                  x.matrix());
+    input->gather(
+        kRecorded,
+        stage.token_rows.subspan(static_cast<std::size_t>(row0), static_cast<std::size_t>(count)),
+        x.matrix());
     backend_.linalg().linear(x.matrix(), gate_weight->matrix(), nullptr, gate.matrix());
     backend_.linalg().linear(x.matrix(), up_weight->matrix(), nullptr, up.matrix());
     backend_.neural().silu_mul(gate.matrix(), up.matrix(), mid.matrix().rows_of(row0, count));

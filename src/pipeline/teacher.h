@@ -50,8 +50,8 @@ class Teacher {
   MakeStore make_store_;
   Record hidden_;
   const model::LayerSpec* layer_ = nullptr;
-  std::map<stats::TapId, Record> inputs_;     // by site, rows of all tokens
-  std::map<stats::Site, Record> residuals_;   // before attention's and the MLP's output
+  std::map<stats::TapId, Record> inputs_;      // by site, rows of all tokens
+  std::map<stats::Site, Record> residuals_;    // by the site before which they were copied
   std::map<int, tensor::Tensor> expert_mids_;  // of the block of experts at work
 };
 

@@ -10,7 +10,8 @@ using tensor::Tensor;
 
 tensor::Tensor teacher_target(compute::Backend& backend, tensor::ConstMatrixView w,
                               const Factor& factor, const TeacherPull& pull) {
-  base::check(pull.input != nullptr && w.cols == factor.width(), "teacher_target: width of the factor");
+  base::check(pull.input != nullptr && w.cols == factor.width(),
+              "teacher_target: width of the factor");
   // Sums become means as in H = 2/tokens * Gram; a Gram that leans on a layer's counts its tokens.
   const double to_hessian = 2.0 / static_cast<double>(factor.tokens);
   Tensor moved = backend.memory().allocate({w.rows, w.cols}, Dtype::kF32);

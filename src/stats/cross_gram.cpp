@@ -14,14 +14,15 @@ constexpr std::int64_t kChunkRows = 1024;
 }  // namespace
 
 CrossGram::CrossGram(compute::Backend& backend, std::int64_t y_width, std::int64_t x_width)
-    : backend_(&backend), sum_(backend.memory().allocate({y_width, x_width}, tensor::Dtype::kF32)) {}
+    : backend_(&backend),
+      sum_(backend.memory().allocate({y_width, x_width}, tensor::Dtype::kF32)) {}
 
 void CrossGram::observe(tensor::ConstMatrixView y, tensor::ConstMatrixView x) {
   base::check(y.rows == x.rows, "both hidden states are of the same tokens");
   for (std::int64_t row = 0; row < x.rows; row += kChunkRows) {
     const std::int64_t rows = std::min(kChunkRows, x.rows - row);
-    backend_->linalg().gemm(1.0F, y.rows_of(row, rows), compute::Transpose::kYes, x.rows_of(row, rows),
-                            compute::Transpose::kNo, 1.0F, sum_.matrix());
+    backend_->linalg().gemm(1.0F, y.rows_of(row, rows), compute::Transpose::kYes,
+                            x.rows_of(row, rows), compute::Transpose::kNo, 1.0F, sum_.matrix());
   }
   tokens_ += x.rows;
 }

@@ -1,0 +1,59 @@
+#include "cli/refinement_flags.h"
+
+#include <CLI/CLI.hpp>
+
+#include "base/error.h"
+
+namespace whit::cli {
+
+void declare_refinement_flags(CLI::App& app, RefinementFlags& flags) {
+  app.add_option(
+         "--quality", flags.quality,
+         "fast: GPTQ's equations; default: better scales and codes; best: also aims at what "
+         "the original model says")
+      ->type_name("fast|default|best")
+      ->capture_default_str();
+  auto& chosen = flags.chosen;
+  flags.weighted = app.add_flag("--weighted-scales,!--no-weighted-scales", chosen.weighted_scales,
+                                "scale search weighted by the Hessian's diagonal");
+  flags.refit = app.add_flag("--refit-scales,!--no-refit-scales", chosen.refit_scales,
+                             "scales by least squares after the sweep");
+  flags.passes = app.add_option("--descent-passes", chosen.descent_passes,
+                                "passes of coordinate descent over the codes")
+                     ->type_name("N");
+  flags.share = app.add_option("--teacher-share", chosen.teacher_share,
+                               "how much of the difference to the original model's activations is "
+                               "aimed at, 0 to 1; 0: no second stream")
+                    ->type_name("X");
+  flags.residual = app.add_flag("--correct-residual,!--no-correct-residual", chosen.residual,
+                                "output projections correct the residual stream too");
+  flags.route = app.add_flag("--route-weights,!--no-route-weights", chosen.route_weights,
+                             "experts' Grams weighted by the router");
+}
+
+pipeline::Refinement refinement_from(const RefinementFlags& flags) {
+  const auto quality = pipeline::quality_from_name(flags.quality);
+  if (!quality)
+    base::fail(base::ErrorKind::kUsage, "--quality", "{}; expected fast, default or best",
+               flags.quality);
+  pipeline::Refinement result = pipeline::refinement_of(*quality);
+  const auto& chosen = flags.chosen;
+  if (flags.weighted->count() > 0) result.weighted_scales = chosen.weighted_scales;
+  if (flags.refit->count() > 0) result.refit_scales = chosen.refit_scales;
+  if (flags.passes->count() > 0) result.descent_passes = chosen.descent_passes;
+  if (flags.residual->count() > 0) result.residual = chosen.residual;
+  if (flags.route->count() > 0) result.route_weights = chosen.route_weights;
+  if (flags.share->count() > 0) {
+    if (!(chosen.teacher_share >= 0 && chosen.teacher_share <= 1))
+      base::fail(base::ErrorKind::kUsage, "--teacher-share", "{}; expected 0 to 1",
+                 chosen.teacher_share);
+    result.teacher = chosen.teacher_share > 0;
+    result.teacher_share = chosen.teacher_share;
+  }
+  if (result.descent_passes < 0)
+    base::fail(base::ErrorKind::kUsage, "--descent-passes", "{}; expected 0 or more",
+               result.descent_passes);
+  return result;
+}
+
+}  // namespace whit::cli

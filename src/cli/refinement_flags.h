@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+
+#include "pipeline/recipe.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace whit::cli {
+
+// --quality, and the flags that change one of its choices.
+struct RefinementFlags {
+  std::string quality = "default";
+  pipeline::Refinement chosen;  // holds what was typed
+  CLI::Option *weighted = nullptr, *refit = nullptr, *passes = nullptr, *share = nullptr,
+              *residual = nullptr, *route = nullptr;
+};
+
+void declare_refinement_flags(CLI::App& app, RefinementFlags& flags);
+
+// What the quality says, with each flag that was given in its place. Errors: kUsage.
+pipeline::Refinement refinement_from(const RefinementFlags& flags);
+
+}  // namespace whit::cli
