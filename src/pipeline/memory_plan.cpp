@@ -15,6 +15,8 @@ constexpr std::uint64_t kMiB = 1 << 20;
 // The program, its libraries and BLAS's buffers.
 constexpr std::uint64_t kProcess = 160 * kMiB;
 constexpr std::uint64_t kFloat = sizeof(float);
+// Experts handed over at once, most first.
+constexpr std::array<std::int64_t, 4> kBlocks{8, 4, 2, 1};
 
 std::uint64_t bytes(std::int64_t rows, std::int64_t cols) {
   return static_cast<std::uint64_t>(rows) * static_cast<std::uint64_t>(cols) * kFloat;
@@ -35,10 +37,29 @@ std::int64_t slot_columns(const model::LayerSpec& layer, std::int64_t hidden) {
     mlp = dense->down.in_features;
   } else {
     const auto& moe = std::get<model::MoeSpec>(layer.mlp);
-    mlp = 2 * hidden + static_cast<std::int64_t>(moe.experts.size()) +
-          (moe.shared ? moe.shared->down.in_features : 0);
+    mlp = 2 * hidden + (moe.shared ? moe.shared->down.in_features : 0);
   }
   return std::max(attention, mlp);
+}
+
+// Columns per token that the teacher remembers of a layer: two residual streams, and what every
+// linear outside the experts read.
+std::int64_t teacher_columns(const model::LayerSpec& layer, std::int64_t hidden) {
+  std::int64_t columns = 2 * hidden;
+  stats::TapId last{-1, stats::Site::kAttnIn, -1};
+  for (const auto* linear : model::linears_of(layer)) {
+    if (linear->reads.expert >= 0 || linear->reads == last) continue;
+    columns += linear->in_features;
+    last = linear->reads;
+  }
+  return columns;
+}
+
+// Routing, kept in memory wherever activations are: every token's experts, weights and scores.
+std::uint64_t routing_bytes(const model::LayerSpec& layer, std::int64_t tokens) {
+  const auto* moe = std::get_if<model::MoeSpec>(&layer.mlp);
+  if (moe == nullptr) return 0;
+  return bytes(tokens, static_cast<std::int64_t>(moe->experts.size()) + 4 * moe->router.top_k);
 }
 
 // Widest hidden state that a runner might keep instead of computing it again.
@@ -50,15 +71,17 @@ std::int64_t widest_site(const model::LayerSpec& layer) {
 }
 
 // Quantizing one linear: weight, its copy in processing order, errors, decoded result and codes;
-// Gram, ordered Hessian and factor; a tile of inputs and outputs.
-std::uint64_t working_set(const model::LayerSpec& layer) {
+// Gram, ordered Hessian and factor; a tile of inputs and outputs. The teacher adds the moved weight
+// in two orders, a cross Gram and the residual's.
+std::uint64_t working_set(const model::LayerSpec& layer, bool teacher) {
   std::uint64_t most = 0;
   for (const auto* linear : model::linears_of(layer)) {
     const std::uint64_t weight = bytes(linear->out_features, linear->in_features);
     const std::uint64_t gram = bytes(linear->in_features, linear->in_features);
     const std::uint64_t tile =
         bytes(2 * model::kTileTokens, linear->in_features + 2 * linear->out_features);
-    most = std::max(most, 6 * weight + 4 * gram + tile);
+    const std::uint64_t plain = 6 * weight + 4 * gram + tile;
+    most = std::max(most, plain + (teacher ? 3 * weight + gram + tile : 0));
   }
   return most;
 }
@@ -73,53 +96,67 @@ std::uint64_t expert_mids(const model::LayerSpec& layer, std::int64_t tokens, st
   return bytes(rows, moe->experts.front().down.in_features);
 }
 
+// What the hungriest layer needs, in bytes.
+struct Needs {
+  std::uint64_t fixed = kProcess;  // whatever the schedule
+  std::uint64_t working = 0;
+  std::uint64_t activations = 0;  // may live in a file
+  std::uint64_t cache = 0;        // may be computed again
+  std::array<std::uint64_t, kBlocks.size()> mids{};
+
+  std::uint64_t peak(bool in_file, std::size_t block) const {
+    return fixed + working + mids[block] + (in_file ? 0 : activations);
+  }
+};
+
+Needs needs_of(const Plan& plan) {
+  const std::int64_t tokens = plan.tokens;
+  const std::int64_t hidden = plan.spec.hidden;
+  const bool teacher = plan.bound.recipe.refinement.teacher && tokens > 0;
+  Needs needs;
+  std::uint64_t slots = 0, routing = 0, remembered = 0;
+  for (const auto& step : plan.steps) {
+    if (step.layer == nullptr) continue;
+    needs.working = std::max(needs.working, working_set(*step.layer, teacher));
+    slots = std::max(slots, bytes(tokens, slot_columns(*step.layer, hidden)));
+    routing = std::max(routing, routing_bytes(*step.layer, tokens));
+    if (teacher)
+      remembered = std::max(remembered, bytes(tokens, teacher_columns(*step.layer, hidden)));
+    needs.cache = std::max(needs.cache, bytes(tokens, widest_site(*step.layer)));
+    for (std::size_t block = 0; block < kBlocks.size(); ++block)
+      needs.mids[block] = std::max(
+          needs.mids[block], (teacher ? 2 : 1) * expert_mids(*step.layer, tokens, kBlocks[block]));
+  }
+  needs.fixed += routing + (tokens > 0 ? bytes(plan.spec.vocabulary, hidden) : 0);
+  needs.activations = (teacher ? 2 : 1) * bytes(tokens, hidden) + slots + remembered;
+  return needs;
+}
+
 }  // namespace
 
 void plan_memory(Plan& plan, std::uint64_t limit) {
-  const std::int64_t tokens = plan.tokens;
-  const std::int64_t hidden = plan.spec.hidden;
-  std::uint64_t working = 0, slots = 0, table = 0, cache = 0;
-  const std::uint64_t hidden_bytes = bytes(tokens, hidden);
-  for (const auto& step : plan.steps) {
-    if (step.layer == nullptr) continue;
-    working = std::max(working, working_set(*step.layer));
-    slots = std::max(slots, bytes(tokens, slot_columns(*step.layer, hidden)));
-    cache = std::max(cache, bytes(tokens, widest_site(*step.layer)));
-  }
-  if (tokens > 0) table = bytes(plan.spec.vocabulary, hidden);
-
-  constexpr std::array<std::int64_t, 4> kBlocks{8, 4, 2, 1};
-  const auto mids = [&](std::int64_t block) {
-    std::uint64_t most = 0;
-    for (const auto& step : plan.steps)
-      if (step.layer != nullptr) most = std::max(most, expert_mids(*step.layer, tokens, block));
-    return most;
-  };
-  const auto peak = [&](bool in_file, std::int64_t block) {
-    return kProcess + table + working + mids(block) + (in_file ? 0 : hidden_bytes + slots);
-  };
-  plan.activations_in_file = plan.bound.recipe.offload_activations || peak(false, 1) > limit;
+  const Needs needs = needs_of(plan);
+  constexpr std::size_t kLeast = kBlocks.size() - 1;
+  plan.activations_in_file =
+      plan.bound.recipe.offload_activations || needs.peak(false, kLeast) > limit;
   const bool in_file = plan.activations_in_file;
-  if (peak(in_file, 1) > limit)
+  if (needs.peak(in_file, kLeast) > limit)
     throw base::Error(base::ErrorKind::kResource, "--max-memory",
                       fmt::format("{} are too few; expected at least {}", base::format_bytes(limit),
-                                  base::format_bytes(peak(in_file, 1))))
+                                  base::format_bytes(needs.peak(in_file, kLeast))))
         .suggest("fewer or shorter calibration sequences need less");
-  plan.expert_block = 1;
-  for (const std::int64_t block : kBlocks)
-    if (peak(in_file, block) <= limit) {
-      plan.expert_block = block;
-      break;
-    }
-  const std::uint64_t base_peak = peak(in_file, plan.expert_block);
-  plan.piece_cache_bytes = in_file ? 0 : std::min(cache, limit - base_peak);
+  std::size_t block = 0;
+  while (needs.peak(in_file, block) > limit) ++block;
+  plan.expert_block = kBlocks[block];
+  const std::uint64_t base_peak = needs.peak(in_file, block);
+  plan.piece_cache_bytes = in_file ? 0 : std::min(needs.cache, limit - base_peak);
   plan.peak_memory_bytes = base_peak + plan.piece_cache_bytes;
-  plan.spill_bytes = in_file ? hidden_bytes + slots : 0;
-  for (auto& step : plan.steps) {
-    step.peak_memory_bytes = step.layer == nullptr
-                                 ? kProcess
-                                 : plan.peak_memory_bytes - working + working_set(*step.layer);
-  }
+  plan.spill_bytes = in_file ? needs.activations : 0;
+  const bool teacher = plan.bound.recipe.refinement.teacher && plan.tokens > 0;
+  for (auto& step : plan.steps)
+    step.peak_memory_bytes = step.layer == nullptr ? kProcess
+                                                   : plan.peak_memory_bytes - needs.working +
+                                                         working_set(*step.layer, teacher);
 }
 
 }  // namespace whit::pipeline

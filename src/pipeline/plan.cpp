@@ -127,10 +127,15 @@ double layer_flops(const Plan& plan, const model::LayerSpec& layer) {
     const auto n = static_cast<double>(linear->out_features);
     const auto k = static_cast<double>(linear->in_features);
     const double seen = linear->reads.expert >= 0 ? tokens * share : tokens;
-    flops += 2 * seen * n * k;
+    const Refinement& refinement = plan.bound.recipe.refinement;
+    flops += (refinement.teacher ? 4 : 2) * seen * n * k;
     if (!plan.bound.quantizes(*linear)) continue;
-    flops += n * k * k;
-    if (linear->reads != last) flops += seen * k * k + k * k * k / 3;
+    // A refit of the scales and a pass of descent cost about one sweep each; the teacher's target
+    // two triangular solves and a product.
+    flops += n * k * k *
+             (1 + refinement.descent_passes + (refinement.refit_scales ? 1 : 0) +
+              (refinement.teacher ? 4 : 0));
+    if (linear->reads != last) flops += seen * k * k * (refinement.teacher ? 3 : 1) + k * k * k / 3;
     last = linear->reads;
   }
   return flops;

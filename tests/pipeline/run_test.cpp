@@ -95,6 +95,24 @@ TEST_F(RunTest, ExpertsOnlyResumesToTheSameBytes) {
   EXPECT_EQ(hashes("whole"), hashes("stopped"));
 }
 
+TEST_F(RunTest, TheTeachersStreamKeepsTheBytes) {
+  Recipe best = recipe();
+  best.refinement = refinement_of(Quality::kBest);
+  quantize("whole", best, ExistingOutput::kRefuse, 1);
+  Recipe offloaded = best;
+  offloaded.offload_activations = true;
+  quantize("file", offloaded, ExistingOutput::kRefuse, 7);
+  EXPECT_EQ(hashes("whole"), hashes("file"));
+  base::CancelToken cancel;
+  Recorder recorder;
+  recorder.cancel = &cancel;
+  recorder.cancel_after = 100;
+  EXPECT_THROW(quantize("stopped", best, ExistingOutput::kRefuse, 2, &recorder, &cancel),
+               base::Error);
+  quantize("stopped", best, ExistingOutput::kResume);
+  EXPECT_EQ(hashes("whole"), hashes("stopped"));
+}
+
 TEST_F(RunTest, ColdExpertsAreToppedUpAndSaid) {
   Recorder recorder;
   const RunResult result = quantize("out", recipe(), ExistingOutput::kRefuse, 2, &recorder);
