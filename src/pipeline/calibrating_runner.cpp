@@ -187,10 +187,13 @@ model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
       moved.empty() ? weight->matrix() : std::as_const(moved).matrix();
   tensor::Tensor decoded =
       s_.backend.memory().allocate({linear.out_features, linear.in_features}, tensor::Dtype::kF32);
+  const Refinement& refinement = bound.recipe.refinement;
+  const quant::RefineArgs refine{refinement.weighted_scales, refinement.refit_scales,
+                                 refinement.descent_passes};
   quant::WeightReport report;
   scheme::GroupedInt quantized =
       factor != nullptr ? quant::gptq(s_.backend, target, gram, *factor, bound.grid(linear),
-                                      bound.recipe.block_size, &report)
+                                      bound.recipe.block_size, &report, refine)
                         : quant::rtn(s_.backend, target, bound.grid(linear));
   quantized.channel = bound.recipe.channel;
   s_.backend.codec().decode_grouped(quantized, decoded.matrix());
