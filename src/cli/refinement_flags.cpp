@@ -9,8 +9,8 @@ namespace whit::cli {
 void declare_refinement_flags(CLI::App& app, RefinementFlags& flags) {
   app.add_option(
          "--quality", flags.quality,
-         "fast: GPTQ's equations; default: better scales and codes; best: also aims at what "
-         "the original model says")
+         "fast, default: GPTQ's equations; best: also refined scales and codes, aimed at what "
+         "the original model says, at two to three times the time")
       ->type_name("fast|default|best")
       ->capture_default_str();
   auto& chosen = flags.chosen;

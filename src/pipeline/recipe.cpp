@@ -139,11 +139,9 @@ std::optional<Quality> quality_from_name(std::string_view name) {
 
 Refinement refinement_of(Quality quality) {
   Refinement refinement;
-  if (quality == Quality::kFast) return refinement;
+  if (quality != Quality::kBest) return refinement;
   refinement.weighted_scales = true;
   refinement.refit_scales = true;
-  refinement.descent_passes = 1;
-  if (quality == Quality::kDefault) return refinement;
   refinement.descent_passes = 3;
   refinement.teacher = true;
   return refinement;

@@ -37,6 +37,7 @@ struct Refinement {
 
 enum class Quality : std::uint8_t { kFast, kDefault, kBest };
 std::optional<Quality> quality_from_name(std::string_view name);  // "best"
+// fast and default are GPTQ's equations alone; best does everything.
 Refinement refinement_of(Quality quality);
 
 // What the user asked for, free of any model. Defaults are the best that MoE-Quant's cost buys.
