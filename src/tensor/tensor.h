@@ -69,6 +69,8 @@ struct BasicMatrixView {
     return sub(row0, n_rows, 0, cols);
   }
 
+  // Implicit on purpose: what may be written may be read.
+  // NOLINTNEXTLINE(google-explicit-constructor)
   operator BasicMatrixView<const std::byte>() const requires(!std::is_const_v<Byte>) {
     return {data, dtype, rows, cols, stride, device};
   }
