@@ -28,7 +28,7 @@ run_ctest() {
   local folder=$1 log=$2
   shift 2
   mkdir -p "$logs"
-  ctest --test-dir "$folder" -j "$jobs" --output-on-failure "$@" | tee "$log" | grep -v ' Passed  '
+  ctest --test-dir "$folder" -j "$jobs" --output-on-failure "$@" | tee "$log" | grep -vE ' Passed  |^ +Start '
 }
 
 step "release build" bash -c "cmake --preset release >build-configure.log 2>&1 ||
@@ -40,7 +40,7 @@ if compiler=$(scripts/sanitizing_clang.sh); then
   step "sanitizer and fuzz build ($compiler)" bash -c "cmake --preset fuzz -DCMAKE_CXX_COMPILER=$compiler >/dev/null &&
     cmake --build build-fuzz -j $jobs --target sanitized"
   export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1
-  step "tests under ASan and UBSan" run_ctest build-fuzz "$logs/ctest-sanitized.log" -LE 'source|end_to_end|slow'
+  step "tests under ASan and UBSan" run_ctest build-fuzz "$logs/ctest-sanitized.log" -LE 'source|end_to_end' -E '^cli'
   step "fuzz smoke" scripts/fuzz.sh --built 3
 else
   times+=("LEFT OUT  sanitizers and fuzzing: no clang with libFuzzer, ASan and OpenMP here")
