@@ -77,7 +77,8 @@ TEST(Arch, NullMeansAbsentWhereTheFormatSaysSo) {
   config["head_dim"] = nullptr;
   config["rope_scaling"] = nullptr;
   config["num_key_value_heads"] = nullptr;
-  const auto& gqa = std::get<GqaSpec>(spec_from_config(config).layers.front().attention);
+  const ModelSpec spec = spec_from_config(config);
+  const auto& gqa = std::get<GqaSpec>(spec.layers.front().attention);
   EXPECT_EQ(gqa.head_dim, 128);
   EXPECT_EQ(gqa.kv_heads, 32);
 }
