@@ -1,8 +1,10 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -53,6 +55,31 @@ struct Kind {
   double error = 0, error_rtn = 0, seconds = 0;
 };
 
+// The weights that lost most, and what may explain it.
+std::string lost_most(const pipeline::RunResult& result) {
+  constexpr std::size_t kShown = 5;
+  std::vector<const pipeline::WeightRecord*> measured;
+  for (const auto& w : result.weights)
+    if (w.proxy_error) measured.push_back(&w);
+  const std::size_t shown = std::min(kShown, measured.size());
+  if (shown == 0) return {};
+  std::partial_sort(measured.begin(), measured.begin() + static_cast<std::ptrdiff_t>(shown),
+                    measured.end(), [](const auto* a, const auto* b) {
+                      return *a->proxy_error != *b->proxy_error ? *a->proxy_error > *b->proxy_error
+                                                                : a->name < b->name;
+                    });
+  std::string text =
+      fmt::format("\n{:<56}{:>13}{:>10}{:>9}\n", "lost most", "proxy error", "tokens", "damping");
+  for (std::size_t i = 0; i < shown; ++i) {
+    const auto& w = *measured[i];
+    text += fmt::format(
+        "{:<56}{:>13.6f}{:>10}{:>9.3g}{}\n", w.name, *w.proxy_error, w.tokens, w.damping,
+        w.extra_tokens > 0 ? fmt::format("  few tokens: {} topped up", w.extra_tokens)
+                           : std::string());
+  }
+  return text;
+}
+
 std::string to_text(const pipeline::RunResult& result) {
   std::map<std::string, Kind> kinds;
   for (const auto& w : result.weights) {
@@ -73,6 +100,7 @@ std::string to_text(const pipeline::RunResult& result) {
                         kind.measured > 0 ? fmt::format("{:.6f}", kind.error_rtn / n) : "-",
                         kind.seconds);
   }
+  text += lost_most(result);
   return text + fmt::format(
                     "\noutput           {}\nbits per weight  {:.3f}\ntensors          {} "
                     "quantized, {} copied\nseconds          {:.1f}\npeak memory      {}\n",
