@@ -11,6 +11,7 @@ namespace whit::text {
 namespace {
 
 constexpr std::int64_t kMaxId = 1 << 24;
+constexpr std::string_view kSpacePiece = "\xE2\x96\x81";  // U+2581
 constexpr std::uint64_t kEmptyKey = std::numeric_limits<std::uint64_t>::max();
 
 std::uint64_t pair_key(TokenId left, TokenId right) {
@@ -45,11 +46,56 @@ const MergeTable::Merge* MergeTable::find(TokenId left, TokenId right) const {
   return slot.key == kEmptyKey ? nullptr : &slot.merge;
 }
 
+bool Bpe::may_read_bytes(const Field& model) {
+  return model.string_or("continuing_subword_prefix", "").empty() &&
+         model.string_or("end_of_word_suffix", "").empty();
+}
+
 Bpe::Bpe(const Field& model, bool words_are_bytes) : words_are_bytes_(words_are_bytes) {
   read_vocabulary(model);
   read_options(model);
+  const bool plain = prefix_.empty() && suffix_.empty() && !words_are_bytes_ && !ignore_merges_;
+  has_cuts_ = plain && vocabulary_.contains(kSpacePiece);
   read_merges(model);
-  if (!words_are_bytes_) return;
+  if (words_are_bytes_) read_bytes_as_characters();
+}
+
+Bpe::Bpe(const std::vector<std::string>& tokens, TokenId first, const std::string& subject)
+    : words_are_bytes_(true), ignore_merges_(true), has_merges_(true) {
+  vocabulary_.reserve(tokens.size());
+  for (std::size_t rank = 0; rank < tokens.size(); ++rank) {
+    vocabulary_.emplace(tokens[rank], first + static_cast<TokenId>(rank));
+  }
+  read_bytes_as_characters();
+  for (std::size_t byte = 0; byte < byte_symbols_.size(); ++byte) {
+    if (!byte_symbols_[byte].ids.empty()) continue;
+    base::fail(base::ErrorKind::kInput, subject, "no token is the byte {}; expected all 256", byte);
+  }
+  struct Pair {
+    TokenId left;
+    TokenId right;
+    MergeTable::Merge merge;
+  };
+  std::vector<Pair> pairs;
+  pairs.reserve(tokens.size() * 2);
+  for (std::size_t rank = 0; rank < tokens.size(); ++rank) {
+    const std::string_view token = tokens[rank];
+    for (std::size_t at = utf8_step(token, 0).size; at < token.size();
+         at += utf8_step(token, at).size) {
+      const auto left = vocabulary_.find(token.substr(0, at));
+      if (left == vocabulary_.end()) continue;
+      const auto right = vocabulary_.find(token.substr(at));
+      if (right == vocabulary_.end()) continue;
+      pairs.push_back({left->second,
+                       right->second,
+                       {static_cast<std::uint32_t>(rank), first + static_cast<TokenId>(rank)}});
+    }
+  }
+  merges_ = MergeTable(pairs.size());
+  for (const Pair& pair : pairs) merges_.put(pair.left, pair.right, pair.merge);
+}
+
+void Bpe::read_bytes_as_characters() {
   for (std::size_t byte = 0; byte < 256; ++byte) {
     std::string character;
     append_utf8(character, byte_to_char(static_cast<std::uint8_t>(byte)));
@@ -86,10 +132,8 @@ void Bpe::read_vocabulary(const Field& model) {
 }
 
 void Bpe::read_options(const Field& model) {
-  for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    const auto field = model.find(name);
-    if (field && !field->string().empty()) field->fail_unsupported("{:?}", field->string());
-  }
+  prefix_ = model.string_or("continuing_subword_prefix", "");
+  suffix_ = model.string_or("end_of_word_suffix", "");
   if (const auto dropout = model.find("dropout")) {
     if (!dropout->json().is_number()) dropout->fail_type("a number");
     if (dropout->json().get<double>() != 0.0) {
@@ -142,9 +186,38 @@ void Bpe::read_merges(const Field& model) {
     };
     const TokenId left_id = id_of(left);
     const TokenId right_id = id_of(right);
-    merges_.put(left_id, right_id, {rank++, id_of(left + right)});
+    // The reference cuts as many bytes off as the prefix has characters.
+    std::size_t dropped = 0;
+    for (std::size_t at = 0; at < prefix_.size(); at += utf8_step(prefix_, at).size) ++dropped;
+    if (dropped > right.size()) {
+      field.item(i).fail_input("{:?}; expected it to begin with {:?}", right, prefix_);
+    }
+    merges_.put(left_id, right_id, {rank++, id_of(left + right.substr(dropped))});
     has_merges_ = true;
+    // What the unknown token joins may be any character.
+    if (unknown_ == left_id) has_cuts_ = false;
+    if (has_cuts_) find_crossings(left, right);
   }
+}
+
+void Bpe::find_crossings(const std::string& left, const std::string& right) {
+  if (right.substr(0, kSpacePiece.size()) != kSpacePiece) return;
+  if (left.size() == 6 && left.substr(0, 3) == "<0x") {
+    has_cuts_ = false;  // that token may stand for any character
+    return;
+  }
+  crossings_.insert(left.substr(character_before(left, left.size())));
+}
+
+std::size_t Bpe::next_cut(std::string_view word, std::size_t from) const {
+  if (!has_cuts_) return std::string_view::npos;
+  for (std::size_t at = word.find(kSpacePiece, from); at != std::string_view::npos;
+       at = word.find(kSpacePiece, at + 1)) {
+    if (at == 0) continue;
+    const std::size_t before = character_before(word, at);
+    if (!crossings_.contains(word.substr(before, at - before))) return at;
+  }
+  return std::string_view::npos;
 }
 
 Bpe::Spelling Bpe::spell(std::string_view character) const {
@@ -179,14 +252,22 @@ void Bpe::first_symbols(std::string_view word, std::vector<TokenId>& ids) const 
     }
     ids.insert(ids.end(), spelling.ids.begin(), spelling.ids.end());
   };
+  const bool plain = prefix_.empty() && suffix_.empty();
+  std::string affixed;
   for (std::size_t at = 0; at < word.size();) {
     if (words_are_bytes_) {
       take(byte_symbols_[static_cast<std::uint8_t>(word[at++])]);
-    } else {
-      const std::size_t size = utf8_step(word, at).size;
-      take(spell(word.substr(at, size)));
-      at += size;
+      continue;
     }
+    const std::size_t size = utf8_step(word, at).size;
+    if (plain) {
+      take(spell(word.substr(at, size)));
+    } else {
+      affixed.assign(at > 0 ? prefix_ : "").append(word.substr(at, size));
+      if (at + size == word.size()) affixed.append(suffix_);
+      take(spell(affixed));
+    }
+    at += size;
   }
   if (waiting) ids.push_back(*unknown_);
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "text/json_field.h"
@@ -61,15 +62,24 @@ struct BpeScratch {
   std::vector<Candidate> heap;
 };
 
-// The field `model` of tokenizer.json where its type is BPE.
+// The field `model` of tokenizer.json where its type is BPE, or a list of ranks (tiktoken).
 class Bpe {
  public:
-  // words_are_bytes: words come as raw bytes, each standing for its character of GPT-2's alphabet.
-  // Errors: kInput, kUnsupported; subject = field.
+  // Whether words may come as raw bytes, each standing for its character of GPT-2's alphabet:
+  // not where affixes are put to characters.
+  static bool may_read_bytes(const Field& model);
+  // words_are_bytes: they do. Errors: kInput, kUnsupported; subject = field.
   Bpe(const Field& model, bool words_are_bytes);
+  // Of tokens in GPT-2's alphabet whose ids are their ranks plus `first`: what two neighbours spell
+  // is merged where it is a token, the lowest rank first, and a word that is a token is that token.
+  // Errors: kInput where a byte is no token; subject as given.
+  Bpe(const std::vector<std::string>& tokens, TokenId first, const std::string& subject);
 
   // Appends the ids of one word. Time n log n in its length.
   void encode(std::string_view word, BpeScratch& scratch, std::vector<TokenId>& out) const;
+  // Where a long word may be cut without changing its ids: before the first place at or after
+  // `from` that no merge crosses; npos where none is found.
+  std::size_t next_cut(std::string_view word, std::size_t from) const;
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
   bool has_merges() const { return has_merges_; }
@@ -86,11 +96,18 @@ class Bpe {
   };
   Spelling spell(std::string_view character) const;
   void first_symbols(std::string_view word, std::vector<TokenId>& ids) const;
+  void read_bytes_as_characters();
+  void find_crossings(const std::string& left, const std::string& right);
 
   Vocabulary vocabulary_;
   Vocabulary byte_words_;  // for ignore_merges: tokens by the bytes that they spell
   MergeTable merges_{0};
   std::array<Spelling, 256> byte_symbols_;
+  std::string prefix_;  // of every character of a word but the first
+  std::string suffix_;  // of its last
+  // Characters before which a merge joins U+2581; whether there is any place for a cut.
+  std::unordered_set<std::string, StringHash, std::equal_to<>> crossings_;
+  bool has_cuts_ = false;
   std::optional<TokenId> unknown_;
   bool words_are_bytes_;
   bool fuse_unknown_ = false;

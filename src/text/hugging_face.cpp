@@ -4,7 +4,6 @@
 #include <array>
 #include <span>
 
-#include "text/byte_level.h"
 #include "text/unicode_additions.h"
 #include "text/utf8.h"
 
@@ -12,26 +11,28 @@ namespace whit::text {
 
 namespace {
 
-Field model_field(const Field& root) {
+// The type of the model; BPE where an old file does not say it.
+std::string model_type(const Field& root) {
   if (!root.find("model") && (root.find("vocab") || root.find("bpe_ranks"))) {
     root.fail_unsupported(
         "a Tekken or tiktoken vocabulary; whit reads Hugging Face's tokenizer.json");
   }
-  Field model = root.at("model");
-  const std::string type = model.at("type").string();
-  if (type != "BPE") {
-    model.at("type").fail_unsupported("model {:?}; whit knows BPE", type);
+  const Field model = root.at("model");
+  std::string type =
+      model.find("merges") ? model.string_or("type", "BPE") : model.at("type").string();
+  if (type != "BPE" && type != "Unigram") {
+    model.at("type").fail_unsupported("model {:?}; whit knows BPE, Unigram", type);
   }
-  return model;
+  return type;
 }
 
-void check_normalizer(const Field& field) {
-  const std::string type = field.at("type").string();
-  if (type != "Sequence") {
-    field.fail_unsupported("normalizer {:?}; whit knows an empty Sequence", type);
-  }
-  const Field items = field.at("normalizers");
-  if (items.size() > 0) check_normalizer(items.item(0));
+bool may_read_bytes(const Field& root) {
+  return model_type(root) == "BPE" && Bpe::may_read_bytes(root.at("model"));
+}
+
+std::variant<Bpe, Unigram> read_model(const Field& root, bool words_are_bytes) {
+  if (model_type(root) == "Unigram") return Unigram(root.at("model"));
+  return Bpe(root.at("model"), words_are_bytes);
 }
 
 // transformers 4 rebuilt the post-processor of these classes from add_bos_token and add_eos_token.
@@ -42,36 +43,7 @@ bool rebuilds_frame(std::string_view tokenizer_class) {
   return std::find(kClasses.begin(), kClasses.end(), tokenizer_class) != kClasses.end();
 }
 
-}  // namespace
-
-// What encoding needs besides the tokenizer itself. One call uses one at a time.
-struct HuggingFaceTokenizer::Workspace {
-  RegexScratch regex;
-  BpeScratch bpe;
-  Pieces pieces;
-  WordCache cache;
-};
-
-HuggingFaceTokenizer::HuggingFaceTokenizer(const Json& json, const std::string& file,
-                                           const SpecialTokens& special)
-    : pre_tokenizer_(Field(json, file).find("pre_tokenizer")),
-      model_(model_field(Field(json, file)), pre_tokenizer_.yields_bytes()) {
-  const Field root(json, file);
-  if (const auto normalizer = root.find("normalizer")) check_normalizer(*normalizer);
-  for (const auto& [token, id] : model_.vocabulary()) {
-    const auto index = static_cast<std::size_t>(id);
-    if (index >= pieces_.size()) pieces_.resize(index + 1);
-    pieces_[index] = {token, true, false};
-  }
-  read_added(root, special);
-  check_merges(root);
-  read_decoder(root);
-  frame_text(root, file, special);
-}
-
-HuggingFaceTokenizer::~HuggingFaceTokenizer() = default;
-
-void HuggingFaceTokenizer::read_added(const Field& root, const SpecialTokens& special) {
+std::vector<AddedToken> added_tokens_of(const Field& root, const SpecialTokens& special) {
   std::vector<AddedToken> tokens;
   if (const auto field = root.find("added_tokens")) {
     for (std::size_t i = 0; i < field->size(); ++i) {
@@ -81,29 +53,105 @@ void HuggingFaceTokenizer::read_added(const Field& root, const SpecialTokens& sp
     }
   }
   tokens.insert(tokens.end(), special.added.begin(), special.added.end());
-  for (AddedToken& token : tokens) {
-    if (token.content.empty() || added_ids_.contains(token.content)) continue;
-    const auto known = model_.vocabulary().find(token.content);
-    const auto index = static_cast<std::size_t>(token.id);
-    if (index >= pieces_.size()) pieces_.resize(index + 1);
-    Piece& piece = pieces_[index];
-    if ((known != model_.vocabulary().end() && known->second != token.id) ||
-        (piece.known && piece.bytes != token.content)) {
+  return tokens;
+}
+
+}  // namespace
+
+// What encoding needs besides the tokenizer itself. One call uses one at a time.
+struct HuggingFaceTokenizer::Workspace {
+  RegexScratch regex;
+  BpeScratch bpe;
+  UnigramScratch unigram;
+  Pieces pieces;
+  NormalizedText normalized;
+  std::vector<AddedTokens::Section> raw_sections;
+  std::vector<AddedTokens::Section> sections;
+  WordCache cache;
+};
+
+HuggingFaceTokenizer::HuggingFaceTokenizer(const Json& json, const std::string& file,
+                                           const SpecialTokens& special)
+    : normalizer_(Field(json, file).find("normalizer")),
+      pre_tokenizer_(Field(json, file).find("pre_tokenizer"), may_read_bytes(Field(json, file))),
+      model_(read_model(Field(json, file), pre_tokenizer_.yields_bytes())),
+      texts_(Decoder(Field(json, file).find("decoder"))) {
+  const Field root(json, file);
+  read(root, special);
+  check_merges(root);
+}
+
+HuggingFaceTokenizer::HuggingFaceTokenizer(const Json& json, Bpe model, const std::string& file,
+                                           const SpecialTokens& special)
+    : normalizer_(Field(json, file).find("normalizer")),
+      pre_tokenizer_(Field(json, file).find("pre_tokenizer"), true),
+      model_(std::move(model)),
+      texts_(Decoder(Field(json, file).find("decoder"))) {
+  read(Field(json, file), special);
+}
+
+HuggingFaceTokenizer::~HuggingFaceTokenizer() = default;
+
+void HuggingFaceTokenizer::read(const Field& root, const SpecialTokens& special) {
+  read_model_tokens();
+  read_added(root, special);
+  frame_text(root, special);
+}
+
+void HuggingFaceTokenizer::read_model_tokens() {
+  if (const auto* unigram = std::get_if<Unigram>(&model_)) {
+    const std::vector<std::string>& tokens = unigram->tokens();
+    for (std::size_t id = 0; id < tokens.size(); ++id) {
+      texts_.put(static_cast<TokenId>(id), tokens[id], false);
+    }
+    return;
+  }
+  for (const auto& [token, id] : model_vocabulary()) texts_.put(id, token, false);
+}
+
+const Vocabulary& HuggingFaceTokenizer::model_vocabulary() const {
+  return std::visit([](const auto& model) -> const Vocabulary& { return model.vocabulary(); },
+                    model_);
+}
+
+void HuggingFaceTokenizer::read_added(const Field& root, const SpecialTokens& special) {
+  std::vector<AddedToken> tokens = added_tokens_of(root, special);
+  std::erase_if(tokens, [&](const AddedToken& token) {
+    return token.content.empty() || !added_ids_.emplace(token.content, token.id).second;
+  });
+  std::unordered_set<std::string_view> specials;
+  for (const AddedToken& token : tokens) {
+    if (token.special) specials.insert(token.content);
+  }
+  std::vector<AddedToken> raw;
+  std::vector<AddedToken> normalized;
+  std::unordered_map<TokenId, std::string_view> owners;
+  for (const AddedToken& token : tokens) {
+    const auto known = model_vocabulary().find(token.content);
+    const bool in_model = known != model_vocabulary().end();
+    const bool twice = !owners.emplace(token.id, token.content).second;
+    if (in_model ? known->second != token.id : texts_.knows(token.id) || twice) {
       root.at("added_tokens")
           .fail_input(
               "token {:?} has id {}, and the vocabulary disagrees; expected one id for one token",
               token.content, token.id);
     }
-    piece = {token.content, true, token.special};
-    added_ids_.emplace(token.content, token.id);
-    added_.add(std::move(token));
+    AddedToken sought = token;
+    if (token.normalized) sought.content = normalizer_.apply(token.content);
+    // A token is shown, and is special, as it is looked for.
+    texts_.put(token.id, sought.content, specials.contains(sought.content));
+    (token.normalized ? normalized : raw).push_back(std::move(sought));
   }
+  raw_ = AddedTokens(std::move(raw));
+  normalized_ = AddedTokens(std::move(normalized));
 }
 
 // A vocabulary of words that nothing can build means that the merges were lost.
 void HuggingFaceTokenizer::check_merges(const Field& root) const {
-  if (model_.has_merges() || model_.ignores_merges()) return;
-  for (const auto& [token, id] : model_.vocabulary()) {
+  const auto* bpe = std::get_if<Bpe>(&model_);
+  if (bpe == nullptr || bpe->has_merges() || bpe->ignores_merges()) return;
+  if (!Bpe::may_read_bytes(root.at("model"))) return;  // characters with affixes
+  for (const auto& [token, id] : bpe->vocabulary()) {
     const bool byte_token = token.size() == 6 && token.rfind("<0x", 0) == 0;
     if (token.empty() || byte_token || added_ids_.contains(token)) continue;
     if (utf8_step(token, 0).size == token.size()) continue;
@@ -112,23 +160,13 @@ void HuggingFaceTokenizer::check_merges(const Field& root) const {
   }
 }
 
-void HuggingFaceTokenizer::read_decoder(const Field& root) {
-  const auto field = root.find("decoder");
-  joins_with_space_ = !field.has_value();
-  if (!field) return;
-  const std::string type = field->at("type").string();
-  if (type != "ByteLevel") field->fail_unsupported("decoder {:?}; whit knows ByteLevel", type);
-  for (Piece& piece : pieces_) piece.bytes = from_byte_chars(piece.bytes);
-}
-
-void HuggingFaceTokenizer::frame_text(const Field& root, const std::string& file,
-                                      const SpecialTokens& special) {
+void HuggingFaceTokenizer::frame_text(const Field& root, const SpecialTokens& special) {
   const auto find = [&](const std::optional<std::string>& token,
                         const char* name) -> std::optional<TokenId> {
     if (!token) return std::nullopt;
     const auto id = id_of(*token);
     if (!id) {
-      base::fail(base::ErrorKind::kInput, fmt::format("{}: {}", file, name),
+      base::fail(base::ErrorKind::kInput, fmt::format("{}: {}", root.subject(), name),
                  "{:?} is not in the vocabulary; expected a token", *token);
     }
     return id;
@@ -143,7 +181,7 @@ void HuggingFaceTokenizer::frame_text(const Field& root, const std::string& file
   }
   for (const std::vector<TokenId>* ids : {&frame_.before, &frame_.after}) {
     for (const TokenId id : *ids) {
-      if (id >= vocabulary() || !pieces_[static_cast<std::size_t>(id)].known) {
+      if (!texts_.knows(id)) {
         root.at("post_processor").fail_input("id {} is not in the vocabulary", id);
       }
     }
@@ -152,8 +190,8 @@ void HuggingFaceTokenizer::frame_text(const Field& root, const std::string& file
 
 std::optional<TokenId> HuggingFaceTokenizer::id_of(std::string_view token) const {
   if (const auto found = added_ids_.find(token); found != added_ids_.end()) return found->second;
-  const auto found = model_.vocabulary().find(token);
-  if (found == model_.vocabulary().end()) return std::nullopt;
+  const auto found = model_vocabulary().find(token);
+  if (found == model_vocabulary().end()) return std::nullopt;
   return found->second;
 }
 
@@ -169,17 +207,61 @@ std::unique_ptr<HuggingFaceTokenizer::Workspace> HuggingFaceTokenizer::take_work
   return std::make_unique<Workspace>();
 }
 
-void HuggingFaceTokenizer::encode_section(std::string_view section, Workspace& work,
-                                          std::vector<TokenId>& out) const {
-  work.pieces.reset(section);
+void HuggingFaceTokenizer::encode_word(std::string_view word, Workspace& work,
+                                       std::vector<TokenId>& out) const {
+  const bool kept = word.size() <= WordCache::kMaxWord;
+  if (kept && work.cache.find(word, out)) return;
+  const std::size_t begin = out.size();
+  if (const auto* bpe = std::get_if<Bpe>(&model_)) {
+    bpe->encode(word, work.bpe, out);
+  } else {
+    std::get<Unigram>(model_).encode(word, work.unigram, out);
+  }
+  if (kept) work.cache.put(word, std::span(out).subspan(begin));
+}
+
+void HuggingFaceTokenizer::encode_pieces(std::string_view section, std::size_t origin,
+                                         Workspace& work, std::vector<TokenId>& out) const {
+  work.pieces.reset(section, origin);
   pre_tokenizer_.apply(work.pieces, work.regex);
+  const auto* bpe = std::get_if<Bpe>(&model_);
   for (const Pieces::Range range : work.pieces.ranges) {
     const std::string_view word = work.pieces.piece(range);
-    const bool kept = word.size() <= WordCache::kMaxWord;
-    if (kept && work.cache.find(word, out)) continue;
-    const std::size_t begin = out.size();
-    model_.encode(word, work.bpe, out);
-    if (kept) work.cache.put(word, std::span(out).subspan(begin));
+    if (bpe == nullptr || word.size() <= WordCache::kMaxWord) {
+      encode_word(word, work, out);
+      continue;
+    }
+    std::size_t begin = 0;
+    while (begin < word.size()) {
+      const std::size_t end = std::min(bpe->next_cut(word, begin + 1), word.size());
+      encode_word(word.substr(begin, end - begin), work, out);
+      begin = end;
+    }
+  }
+}
+
+void HuggingFaceTokenizer::encode_section(std::string_view section, bool begins_input,
+                                          Workspace& work, std::vector<TokenId>& out) const {
+  NormalizedText& normalized = work.normalized;
+  normalized.text = section;
+  normalized.origin = begins_input ? utf8_step(section, 0).size : 0;
+  if (!normalizer_.empty()) {
+    normalizer_.apply(normalized, work.regex);
+    work.regex.expect(has_unicode_additions(normalized.text));
+  }
+  if (normalized_.empty()) {
+    encode_pieces(normalized.text, normalized.origin, work, out);
+    return;
+  }
+  work.sections.clear();
+  normalized_.split(normalized.text, work.sections);
+  for (const AddedTokens::Section& part : work.sections) {
+    if (part.id != AddedTokens::kText) {
+      out.push_back(part.id);
+      continue;
+    }
+    const auto at = static_cast<std::size_t>(part.text.data() - normalized.text.data());
+    encode_pieces(part.text, normalized.origin > at ? normalized.origin - at : 0, work, out);
   }
 }
 
@@ -194,9 +276,11 @@ std::vector<TokenId> HuggingFaceTokenizer::encode(std::string_view text, bool ad
   if (add_special) out = frame_.before;
   auto work = take_workspace();
   work->regex.expect(has_unicode_additions(text));
-  for (const AddedTokens::Section& section : added_.split(text, work->regex)) {
+  work->raw_sections.clear();
+  raw_.split(text, work->raw_sections);
+  for (const AddedTokens::Section& section : work->raw_sections) {
     if (section.id == AddedTokens::kText) {
-      encode_section(section.text, *work, out);
+      encode_section(section.text, section.text.data() == text.data(), *work, out);
     } else {
       out.push_back(section.id);
     }
@@ -205,26 +289,6 @@ std::vector<TokenId> HuggingFaceTokenizer::encode(std::string_view text, bool ad
   const std::lock_guard lock(mutex_);
   idle_.push_back(std::move(work));
   return out;
-}
-
-std::optional<std::string> HuggingFaceTokenizer::bytes_of(TokenId id, bool skip_special,
-                                                          bool first) const {
-  if (id < 0 || id >= vocabulary()) return std::nullopt;
-  const Piece& piece = pieces_[static_cast<std::size_t>(id)];
-  if (!piece.known || (skip_special && piece.special)) return std::nullopt;
-  return joins_with_space_ && !first ? " " + piece.bytes : piece.bytes;
-}
-
-std::string HuggingFaceTokenizer::decode(const std::vector<TokenId>& ids, bool skip_special) const {
-  std::string bytes;
-  bool first = true;
-  for (const TokenId id : ids) {
-    const auto added = bytes_of(id, skip_special, first);
-    if (!added) continue;
-    bytes += *added;
-    first = false;
-  }
-  return repair_utf8(bytes);
 }
 
 }  // namespace whit::text

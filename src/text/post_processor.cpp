@@ -31,6 +31,13 @@ void read_template(const Field& field, Frame& frame) {
   if (!text_seen) pieces.fail_input("no sequence \"A\"; expected the text's place");
 }
 
+TokenId id_of_pair(const Field& field) {
+  if (field.size() != 2) field.fail_input("{} items; expected a token and its id", field.size());
+  const std::int64_t id = field.item(1).integer();
+  if (id < 0 || id >= kMaxId) field.item(1).fail_input("{}; expected a token id", id);
+  return static_cast<TokenId>(id);
+}
+
 void add_processor(const Field& field, int depth, std::optional<Frame>& frame) {
   const std::string type = field.at("type").string();
   if (type == "Sequence") {
@@ -41,9 +48,16 @@ void add_processor(const Field& field, int depth, std::optional<Frame>& frame) {
     // The reference reads a second one as the template of a pair.
     if (frame) field.fail_unsupported("a second template after a first");
     read_template(field, frame.emplace());
+  } else if (type == "RobertaProcessing" || type == "BertProcessing") {
+    if (frame) field.fail_unsupported("{:?} after a template", type);
+    frame.emplace();
+    frame->before.push_back(id_of_pair(field.at("cls")));
+    frame->after.push_back(id_of_pair(field.at("sep")));
   } else if (type != "ByteLevel") {
     field.fail_unsupported(
-        "post-processor {:?}; whit knows Sequence, TemplateProcessing, ByteLevel", type);
+        "post-processor {:?}; whit knows Sequence, TemplateProcessing, ByteLevel, "
+        "RobertaProcessing, BertProcessing",
+        type);
   }
 }
 

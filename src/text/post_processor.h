@@ -14,8 +14,9 @@ struct Frame {
   std::vector<TokenId> after;
 };
 
-// The field `post_processor` of tokenizer.json: TemplateProcessing, ByteLevel (which changes
-// offsets only), Sequence. Errors: kUnsupported for another type, by its name; kInput.
+// The field `post_processor` of tokenizer.json: TemplateProcessing, RobertaProcessing,
+// BertProcessing, ByteLevel (which changes offsets only), Sequence. Errors: kUnsupported for
+// another type, by its name; kInput.
 Frame read_post_processor(std::optional<Field> field);
 
 }  // namespace whit::text

@@ -4,16 +4,17 @@
 #include <limits>
 
 #include "text/byte_level.h"
+#include "text/unicode_ranges.h"
+#include "text/utf8.h"
 
 namespace whit::text {
 
 namespace {
 
 constexpr int kMaxDepth = 16;
+constexpr std::size_t kDefaultLength = 5;
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-// Rust's char::is_numeric.
-constexpr std::string_view kNumeric = R"(\p{N})";
 
 SplitBehavior behavior_of(const Field& field) {
   const std::string name = field.string();
@@ -25,26 +26,8 @@ SplitBehavior behavior_of(const Field& field) {
   field.fail_unsupported("split behavior {:?}", name);
 }
 
-std::string escaped(std::string_view literal) {
-  std::string out;
-  for (const char c : literal) {
-    const bool word = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-    if (!word && static_cast<unsigned char>(c) < 0x80 && c != '\n' && c != '\r' && c != '\t') {
-      out.push_back('\\');
-    }
-    out.push_back(c);
-  }
-  return out;
-}
-
-SplitStep split_step(const Field& field) {
-  const Field pattern = field.at("pattern");
-  std::optional<Field> literal = pattern.find("String");
-  const Field source = literal ? *literal : pattern.at("Regex");
-  const std::string text = source.string();
-  if (text.empty()) source.fail_input("an empty pattern; expected something to split by");
-  return {Regex(literal ? escaped(text) : text, source.subject()),
-          behavior_of(field.at("behavior")), field.boolean_or("invert", false)};
+bool is_delimiter(char32_t code) {
+  return !is_word(code) && !is_white_space(code);
 }
 
 // Whether two neighbouring parts become one piece; `match` and `previous` tell what each is, in the
@@ -53,52 +36,17 @@ bool joins(SplitBehavior behavior, bool match, bool previous) {
   return behavior == SplitBehavior::kContiguous ? match == previous : match && !previous;
 }
 
-struct Part {
-  Pieces::Range range;
-  bool match;
-};
-
-// All of `piece`, in matches and what lies between them.
-void find_parts(const Regex& regex, std::string_view piece, std::uint32_t base, bool invert,
-                RegexScratch& scratch, std::vector<Part>& parts) {
-  parts.clear();
-  const auto put = [&](std::size_t begin, std::size_t end, bool match) {
-    parts.push_back(
-        {{base + static_cast<std::uint32_t>(begin), base + static_cast<std::uint32_t>(end)},
-         match != invert});
-  };
-  std::size_t previous = 0;
-  std::size_t from = 0;
-  bool any = false;
-  while (from <= piece.size()) {
-    const auto match = regex.search(piece, from, scratch);
-    if (!match) break;
-    if (match->begin == match->end && any && match->end == previous) {
-      // An empty match right after a match does not count: step over one character.
-      std::size_t step = 1;
-      while (from + step < piece.size() &&
-             (static_cast<unsigned char>(piece[from + step]) & 0xC0) == 0x80) {
-        ++step;
-      }
-      from += step;
-      continue;
-    }
-    if (previous != match->begin) put(previous, match->begin, false);
-    put(match->begin, match->end, true);
-    previous = from = match->end;
-    any = true;
-  }
-  if (previous != piece.size()) put(previous, piece.size(), false);
-}
-
-void merge_parts(const std::vector<Part>& parts, SplitBehavior behavior,
+void merge_parts(const std::vector<Part>& parts, const SplitStep& step, std::uint32_t base,
                  std::vector<Pieces::Range>& out) {
-  const auto keep = [&](Pieces::Range range) {
-    if (range.begin != range.end) out.push_back(range);
+  const SplitBehavior behavior = step.behavior;
+  const auto range_of = [&](const Part& part) {
+    return Pieces::Range{base + static_cast<std::uint32_t>(part.begin),
+                         base + static_cast<std::uint32_t>(part.end)};
   };
   if (behavior == SplitBehavior::kIsolated || behavior == SplitBehavior::kRemoved) {
     for (const Part& part : parts) {
-      if (!part.match || behavior == SplitBehavior::kIsolated) keep(part.range);
+      const bool removed = behavior == SplitBehavior::kRemoved && part.match != step.invert;
+      if (!removed && part.begin != part.end) out.push_back(range_of(part));
     }
     return;
   }
@@ -106,22 +54,24 @@ void merge_parts(const std::vector<Part>& parts, SplitBehavior behavior,
   bool previous = false;
   if (behavior == SplitBehavior::kMergedWithNext) {
     for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
-      if (out.size() > first && joins(behavior, part->match, previous)) {
-        out.back().begin = part->range.begin;
+      const bool match = part->match != step.invert;
+      if (out.size() > first && joins(behavior, match, previous)) {
+        out.back().begin = range_of(*part).begin;
       } else {
-        out.push_back(part->range);
+        out.push_back(range_of(*part));
       }
-      previous = part->match;
+      previous = match;
     }
     std::reverse(out.begin() + static_cast<std::ptrdiff_t>(first), out.end());
   } else {
     for (const Part& part : parts) {
-      if (out.size() > first && joins(behavior, part.match, previous)) {
-        out.back().end = part.range.end;
+      const bool match = part.match != step.invert;
+      if (out.size() > first && joins(behavior, match, previous)) {
+        out.back().end = range_of(part).end;
       } else {
-        out.push_back(part.range);
+        out.push_back(range_of(part));
       }
-      previous = part.match;
+      previous = match;
     }
   }
   const auto empty = [](Pieces::Range range) { return range.begin == range.end; };
@@ -129,49 +79,169 @@ void merge_parts(const std::vector<Part>& parts, SplitBehavior behavior,
             out.end());
 }
 
-void split(Pieces& pieces, const Regex& regex, SplitBehavior behavior, bool invert,
-           RegexScratch& scratch) {
+void apply_step(const SplitStep& step, Pieces& pieces, RegexScratch& scratch) {
   pieces.spare.clear();
-  std::vector<Part> parts;
   for (const Pieces::Range range : pieces.ranges) {
-    find_parts(regex, pieces.piece(range), range.begin, invert, scratch, parts);
-    merge_parts(parts, behavior, pieces.spare);
+    step.pattern.find(pieces.piece(range), scratch, pieces.parts);
+    merge_parts(pieces.parts, step, range.begin, pieces.spare);
   }
   pieces.ranges.swap(pieces.spare);
 }
 
-// Rewrites every piece through `rewrite(piece, out)`, which appends.
+// Rewrites every piece through `rewrite_piece(piece, range, out)`, which appends.
 template <typename Rewrite>
 void rewrite(Pieces& pieces, Rewrite rewrite_piece) {
   std::string out;
-  out.reserve(pieces.text.size());
+  out.reserve(pieces.text.size() + pieces.ranges.size() + 8);
+  std::size_t origin = 0;
+  std::string head;  // what a piece's part before the origin's end becomes
   for (Pieces::Range& range : pieces.ranges) {
     const auto begin = static_cast<std::uint32_t>(out.size());
-    rewrite_piece(pieces.piece(range), out);
+    rewrite_piece(pieces.piece(range), range, out);
     if (out.size() > std::numeric_limits<std::uint32_t>::max()) {
       base::fail(base::ErrorKind::kInput, "text", "more than 4 GiB; expected less at once");
     }
+    if (range.begin < pieces.origin) {
+      head.clear();
+      rewrite_piece(pieces.piece(range).substr(0, pieces.origin - range.begin), range, head);
+      origin = begin + head.size();
+    }
     range = {begin, static_cast<std::uint32_t>(out.size())};
   }
+  pieces.origin = origin;
   pieces.owned = std::move(out);
   pieces.text = pieces.owned;
 }
 
+void apply_step(const ByteLevelStep& step, Pieces& pieces, RegexScratch& scratch) {
+  if (step.add_prefix_space) {
+    rewrite(pieces, [](std::string_view piece, Pieces::Range /*range*/, std::string& out) {
+      if (piece.front() != ' ') out.push_back(' ');
+      out.append(piece);
+    });
+  }
+  if (!step.pattern) return;
+  pieces.spare.clear();
+  for (const Pieces::Range range : pieces.ranges) {
+    step.pattern->find(pieces.piece(range), scratch, pieces.parts);
+    for (const Part& part : pieces.parts) {
+      if (part.begin == part.end) continue;
+      pieces.spare.push_back({range.begin + static_cast<std::uint32_t>(part.begin),
+                              range.begin + static_cast<std::uint32_t>(part.end)});
+    }
+  }
+  pieces.ranges.swap(pieces.spare);
+}
+
+void apply_step(const MetaspaceStep& step, Pieces& pieces, RegexScratch& /*scratch*/) {
+  const std::string& mark = step.fields.replacement;
+  rewrite(pieces, [&](std::string_view piece, Pieces::Range range, std::string& out) {
+    const bool begins = piece.front() == ' ' || piece.substr(0, mark.size()) == mark;
+    const bool wanted =
+        step.fields.scheme == PrependScheme::kAlways ||
+        (step.fields.scheme == PrependScheme::kFirst && range.begin < pieces.origin);
+    if (wanted && !begins) out.append(mark);
+    std::size_t done = 0;
+    for (std::size_t at = piece.find(' '); at != std::string_view::npos;
+         at = piece.find(' ', done)) {
+      out.append(piece.substr(done, at - done)).append(mark);
+      done = at + 1;
+    }
+    out.append(piece.substr(done));
+  });
+  if (!step.fields.split) return;
+  pieces.spare.clear();
+  for (Pieces::Range range : pieces.ranges) {
+    const std::string_view piece = pieces.piece(range);
+    const std::uint32_t base = range.begin;
+    for (std::size_t at = piece.find(mark, 1); at != std::string_view::npos;
+         at = piece.find(mark, at + 1)) {
+      pieces.spare.push_back({range.begin, base + static_cast<std::uint32_t>(at)});
+      range.begin = base + static_cast<std::uint32_t>(at);
+    }
+    pieces.spare.push_back(range);
+  }
+  pieces.ranges.swap(pieces.spare);
+}
+
+void apply_step(const FixedLengthStep& step, Pieces& pieces, RegexScratch& /*scratch*/) {
+  pieces.spare.clear();
+  for (Pieces::Range range : pieces.ranges) {
+    std::size_t count = 0;
+    for (std::size_t at = range.begin; at < range.end; ++count) {
+      if (count == step.length) {
+        pieces.spare.push_back({range.begin, static_cast<std::uint32_t>(at)});
+        range.begin = static_cast<std::uint32_t>(at);
+        count = 0;
+      }
+      at += utf8_step(pieces.text, at).size;
+    }
+    pieces.spare.push_back(range);
+  }
+  pieces.ranges.swap(pieces.spare);
+}
+
+std::size_t length_of(const Field& field) {
+  const auto length = field.find("length");
+  if (!length) return kDefaultLength;
+  if (length->integer() < 1) length->fail_input("{}; expected 1 or more", length->integer());
+  return static_cast<std::size_t>(length->integer());
+}
+
 }  // namespace
 
-void Pieces::reset(std::string_view whole) {
+void Pieces::reset(std::string_view whole, std::size_t origin_bytes) {
   if (whole.size() > std::numeric_limits<std::uint32_t>::max()) {
     base::fail(base::ErrorKind::kInput, "text", "more than 4 GiB; expected less at once");
   }
   text = whole;
+  origin = origin_bytes;
   ranges.clear();
   if (!whole.empty()) ranges.push_back({0, static_cast<std::uint32_t>(whole.size())});
 }
 
-PreTokenizer::PreTokenizer(std::optional<Field> field) {
+PreTokenizer::PreTokenizer(std::optional<Field> field, bool model_reads_bytes) {
   if (!field) return;
   add(*field, 0);
-  yields_bytes_ = !steps_.empty() && std::holds_alternative<ByteLevelStep>(steps_.back());
+  yields_bytes_ =
+      model_reads_bytes && !steps_.empty() && std::holds_alternative<ByteLevelStep>(steps_.back());
+}
+
+// The steps that are one cut by a pattern.
+bool PreTokenizer::add_split(const Field& field, const std::string& type) {
+  const auto cut = [&](Pattern pattern, SplitBehavior behavior, bool invert = false) {
+    steps_.emplace_back(SplitStep{std::move(pattern), behavior, invert});
+    return true;
+  };
+  if (type == "Split") {
+    return cut(read_pattern(field.at("pattern")), behavior_of(field.at("behavior")),
+               field.boolean_or("invert", false));
+  }
+  if (type == "Digits") {
+    return cut(Pattern(&is_numeric), field.boolean_or("individual_digits", false)
+                                         ? SplitBehavior::kIsolated
+                                         : SplitBehavior::kContiguous);
+  }
+  if (type == "Punctuation") {
+    const auto behavior = field.find("behavior");
+    return cut(Pattern(&is_punctuation),
+               behavior ? behavior_of(*behavior) : SplitBehavior::kIsolated);
+  }
+  if (type == "WhitespaceSplit") return cut(Pattern(&is_white_space), SplitBehavior::kRemoved);
+  if (type == "Whitespace") {
+    cut(Pattern(&is_white_space), SplitBehavior::kRemoved);
+    return cut(Pattern(&is_delimiter), SplitBehavior::kContiguous);
+  }
+  if (type == "BertPreTokenizer") {
+    cut(Pattern(&is_white_space), SplitBehavior::kRemoved);
+    return cut(Pattern(&is_punctuation), SplitBehavior::kIsolated);
+  }
+  if (type == "CharDelimiterSplit") {
+    const Field delimiter = field.at("delimiter");
+    if (delimiter.string().empty()) delimiter.fail_input("empty; expected a character");
+    return cut(Pattern(delimiter.string()), SplitBehavior::kRemoved);
+  }
+  return false;
 }
 
 void PreTokenizer::add(const Field& field, int depth) {
@@ -180,41 +250,32 @@ void PreTokenizer::add(const Field& field, int depth) {
     if (depth >= kMaxDepth) field.fail_input("nested {} deep; expected less", depth);
     const Field items = field.at("pretokenizers");
     for (std::size_t i = 0; i < items.size(); ++i) add(items.item(i), depth + 1);
-  } else if (type == "Split") {
-    steps_.emplace_back(split_step(field));
-  } else if (type == "Digits") {
-    const bool individual = field.boolean_or("individual_digits", false);
-    steps_.emplace_back(
-        SplitStep{Regex(kNumeric, field.subject()),
-                  individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous, false});
   } else if (type == "ByteLevel") {
-    std::optional<Regex> regex;
-    if (field.boolean_or("use_regex", true)) regex.emplace(kGpt2Pattern, field.subject());
+    std::optional<Pattern> pattern;
+    if (field.boolean_or("use_regex", true)) pattern.emplace(Regex(kGpt2Pattern, field.subject()));
     steps_.emplace_back(
-        ByteLevelStep{field.boolean_or("add_prefix_space", true), std::move(regex)});
-  } else {
-    field.fail_unsupported("pre-tokenizer {:?}; whit knows Sequence, Split, Digits, ByteLevel",
-                           type);
+        ByteLevelStep{field.boolean_or("add_prefix_space", true), std::move(pattern)});
+  } else if (type == "Metaspace") {
+    steps_.emplace_back(MetaspaceStep{read_metaspace(field)});
+  } else if (type == "FixedLength") {
+    steps_.emplace_back(FixedLengthStep{length_of(field)});
+  } else if (!add_split(field, type)) {
+    field.fail_unsupported(
+        "pre-tokenizer {:?}; whit knows Sequence, Split, Digits, ByteLevel, Metaspace, "
+        "Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit, FixedLength, "
+        "BertPreTokenizer",
+        type);
   }
 }
 
 void PreTokenizer::apply(Pieces& pieces, RegexScratch& scratch) const {
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    if (const auto* step = std::get_if<SplitStep>(&steps_[i])) {
-      split(pieces, step->regex, step->behavior, step->invert, scratch);
-      continue;
-    }
-    const auto& step = std::get<ByteLevelStep>(steps_[i]);
-    if (step.add_prefix_space) {
-      rewrite(pieces, [](std::string_view piece, std::string& out) {
-        if (piece.front() != ' ') out.push_back(' ');
-        out.append(piece);
+    std::visit([&](const auto& step) { apply_step(step, pieces, scratch); }, steps_[i]);
+    const bool last = i + 1 == steps_.size();
+    if (std::holds_alternative<ByteLevelStep>(steps_[i]) && !(last && yields_bytes_)) {
+      rewrite(pieces, [](std::string_view piece, Pieces::Range /*range*/, std::string& out) {
+        out += to_byte_chars(piece);
       });
-    }
-    if (step.regex) split(pieces, *step.regex, SplitBehavior::kIsolated, false, scratch);
-    if (i + 1 < steps_.size()) {
-      rewrite(pieces,
-              [](std::string_view piece, std::string& out) { out += to_byte_chars(piece); });
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <cstdint>
+#include <vector>
 
 #include "base/error.h"
 #include "text/regex.h"
@@ -29,6 +30,7 @@ constexpr std::string_view kWord = R"(\p{Nl}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be
 constexpr std::array<std::string_view, 31> kCategories = {
     "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mc", "Me", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd",
     "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp", "Cc"};
+constexpr int kMaxDepth = 16;
 constexpr std::array<std::string_view, 3> kScripts = {"Han", "Hiragana", "Katakana"};
 
 class Translator {
@@ -42,12 +44,13 @@ class Translator {
       if (c == '\\') {
         escape(false);
       } else if (c == '[') {
-        character_class();
+        put_class(read_class(0));
       } else if (c == '(') {
         group();
       } else if (c == '{') {
         quantifier();
       } else {
+        if (c == ')' && !caseless_.empty()) caseless_.pop_back();
         out_.push_back(c);
         ++at_;
       }
@@ -61,12 +64,15 @@ class Translator {
                "{} at byte {} of the regular expression {:?}", what, at_, pattern_);
   }
 
+  bool is_caseless() const { return all_caseless_ || (!caseless_.empty() && caseless_.back()); }
+
   char peek(std::size_t ahead) const {
     return at_ + ahead < pattern_.size() ? pattern_[at_ + ahead] : '\0';
   }
 
   void group() {
     if (peek(1) == '*') refuse("a verb '(*'");
+    caseless_.push_back(is_caseless());
     if (peek(1) != '?') {
       out_.push_back('(');
       ++at_;
@@ -76,12 +82,15 @@ class Translator {
                                                         "(?<=", "(?<!", "(?>"};
     for (const std::string_view known : kKnown) {
       if (pattern_.substr(at_, known.size()) == known) {
+        if (known == "(?i:") caseless_.back() = true;
         out_.append(known);
         at_ += known.size();
         return;
       }
     }
     if (at_ == 0 && pattern_.substr(0, 4) == "(?i)") {
+      caseless_ = {};
+      all_caseless_ = true;
       out_.append("(?i)");
       at_ += 4;
       return;
@@ -104,11 +113,22 @@ class Translator {
     at_ = close + 1;
   }
 
-  void character_class() {
-    out_.push_back('[');
+  // A class: its members, and what a member must (?= or must not (?! be besides.
+  struct Class {
+    bool negated = false;
+    std::string members;
+    std::string conditions;
+  };
+
+  // Reads the class at at_ and what lies in it; goes past its ']'.
+  Class read_class(int depth) {
+    if (depth > kMaxDepth) refuse("a class this deep");
+    Class made;
+    std::string outside;
+    outside.swap(out_);
     ++at_;
     if (peek(0) == '^') {
-      out_.push_back('^');
+      made.negated = true;
       ++at_;
     }
     if (peek(0) == ']') refuse("an empty class");
@@ -116,9 +136,12 @@ class Translator {
       if (pattern_[at_] == '\\') {
         escape(true);
       } else if (pattern_[at_] == '[') {
-        refuse("a class within a class");
+        if (peek(1) == ':') refuse("a POSIX bracket");
+        const Class inner = read_class(depth + 1);
+        if (inner.negated || !inner.conditions.empty()) refuse("this class within a class");
+        out_.append(inner.members);
       } else if (pattern_[at_] == '&' && peek(1) == '&') {
-        refuse("an intersection of classes");
+        made.conditions += read_condition(depth);
       } else {
         out_.push_back(pattern_[at_++]);
       }
@@ -127,8 +150,30 @@ class Translator {
       base::fail(base::ErrorKind::kInput, subject_, "a class without ']' in {:?}; expected its end",
                  pattern_);
     }
-    out_.push_back(']');
     ++at_;
+    made.members.swap(out_);
+    out_.swap(outside);
+    return made;
+  }
+
+  // The '&&[...]' at at_, which ends its class or stands before another.
+  std::string read_condition(int depth) {
+    at_ += 2;
+    if (peek(0) != '[') refuse("an intersection with what is no class");
+    const Class operand = read_class(depth + 1);
+    if (!operand.conditions.empty() || (peek(0) != ']' && peek(0) != '&')) {
+      refuse("this intersection of classes");
+    }
+    return fmt::format("{}[{}])", operand.negated ? "(?!" : "(?=", operand.members);
+  }
+
+  void put_class(const Class& made) {
+    if (made.conditions.empty()) {
+      out_.append(made.negated ? "[^" : "[").append(made.members).append("]");
+      return;
+    }
+    if (made.negated || made.members.empty()) refuse("this intersection of classes");
+    out_.append("(?:").append(made.conditions).append("[").append(made.members).append("])");
   }
 
   // Puts the members of a class, as a class of its own unless within one, and goes on at `after`.
@@ -220,7 +265,7 @@ class Translator {
     };
     if (!among(kCategories) && !among(kScripts)) refuse("a property that whit does not know");
     const bool cased = name == "Lu" || name == "Ll" || name == "Lt";
-    if (cased && pattern_.find("(?i") != std::string_view::npos) refuse("letter case without case");
+    if (cased && is_caseless()) refuse("letter case without case");
     set(members(name), negated, in_class, close + 1);
   }
 
@@ -249,6 +294,8 @@ class Translator {
   std::string_view pattern_;
   const std::string& subject_;
   bool additions_;
+  bool all_caseless_ = false;
+  std::vector<bool> caseless_;  // of the groups around at_
   std::size_t at_ = 0;
   std::string out_;
 };

@@ -2,7 +2,7 @@
 
 #include <sentencepiece_processor.h>
 
-#include <charconv>
+#include <unordered_set>
 
 #include "text/sentence_piece_check.h"
 #include "text/utf8.h"
@@ -10,9 +10,6 @@
 namespace whit::text {
 
 namespace {
-
-constexpr std::string_view kSpacePiece = "\xE2\x96\x81";  // U+2581
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 // Appended to a serialized model, sets normalizer_spec.add_dummy_prefix to false: protobuf merges
 // a repeated message into the first.
@@ -32,17 +29,18 @@ void load(sentencepiece::SentencePieceProcessor& processor, std::string_view mod
              "SentencePiece says {:?}; expected a model that it loads", found);
 }
 
-std::string with_spaces(std::string_view piece) {
-  std::string out;
-  for (std::size_t at = 0; at < piece.size();) {
-    if (piece.substr(at, kSpacePiece.size()) == kSpacePiece) {
-      out.push_back(' ');
-      at += kSpacePiece.size();
-    } else {
-      out.push_back(piece[at++]);
-    }
+// As the converted tokenizer of transformers decodes.
+Decoder make_decoder(bool dummy_prefix) {
+  Json steps =
+      Json::array({{{"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}},
+                   {{"type", "ByteFallback"}},
+                   {{"type", "Fuse"}}});
+  if (dummy_prefix) {
+    steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   }
-  return out;
+  const Json decoder = {{"type", "Sequence"}, {"decoders", std::move(steps)}};
+  const std::string name = "decoder";
+  return Decoder(Field(decoder, name));
 }
 
 }  // namespace
@@ -60,55 +58,41 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string_view model, const std
   if (dummy_prefix_ && !legacy_) {
     load(library_->later, std::string(model).append(kNoDummyPrefix), file);
   }
-  read_pieces();
-  read_added(special, file);
+  texts_.emplace(make_decoder(dummy_prefix_));
+  read_tokens(special, file);
   frame_text(special, file);
 }
 
 SentencePieceTokenizer::~SentencePieceTokenizer() = default;
 
-void SentencePieceTokenizer::read_pieces() {
+void SentencePieceTokenizer::read_tokens(const SpecialTokens& special, const std::string& file) {
   const auto& processor = library_->first;
-  const int count = processor.GetPieceSize();
-  pieces_.resize(static_cast<std::size_t>(count));
-  for (int id = 0; id < count; ++id) {
-    Piece& piece = pieces_[static_cast<std::size_t>(id)];
+  std::vector<AddedToken> added;
+  std::unordered_set<TokenId> control;
+  for (int id = 0; id < processor.GetPieceSize(); ++id) {
     const std::string& text = processor.IdToPiece(id);
-    piece.known = true;
-    piece.special = processor.IsControl(id) || processor.IsUnknown(id);
-    piece.byte = processor.IsByte(id);
+    const bool is_special = processor.IsControl(id) || processor.IsUnknown(id);
+    texts_->put(id, text, is_special);
     ids_.emplace(text, id);
-    if (piece.byte) {
-      std::uint8_t byte = 0;
-      std::from_chars(text.data() + 3, text.data() + 5, byte, 16);
-      piece.bytes.assign(1, static_cast<char>(byte));
-    } else if (piece.special) {
-      piece.bytes = text;
-      added_.add({.content = text, .id = id, .special = true});
-    } else {
-      piece.bytes = with_spaces(text);
-    }
+    if (!is_special) continue;
+    control.insert(id);
+    added.push_back({.content = text, .id = id, .special = true});
   }
-}
-
-void SentencePieceTokenizer::read_added(const SpecialTokens& special, const std::string& file) {
   for (const AddedToken& token : special.added) {
     if (token.content.empty()) continue;
     const auto known = ids_.find(token.content);
-    const auto index = static_cast<std::size_t>(token.id);
-    if (known != ids_.end() ? known->second != token.id
-                            : index < pieces_.size() && pieces_[index].known) {
+    if (known != ids_.end() ? known->second != token.id : texts_->knows(token.id)) {
       base::fail(
           base::ErrorKind::kInput, file,
           "added token {:?} has id {}, and the model disagrees; expected one id for one token",
           token.content, token.id);
     }
-    if (known != ids_.end() && pieces_[index].special) continue;
-    if (index >= pieces_.size()) pieces_.resize(index + 1);
-    pieces_[index] = {token.content, true, token.special, false};
+    if (control.contains(token.id)) continue;
+    texts_->put(token.id, token.content, token.special);
     ids_.emplace(token.content, token.id);
-    added_.add(token);
+    added.push_back(token);
   }
+  added_ = AddedTokens(std::move(added));
 }
 
 void SentencePieceTokenizer::frame_text(const SpecialTokens& special, const std::string& file) {
@@ -138,9 +122,10 @@ std::vector<TokenId> SentencePieceTokenizer::encode(std::string_view text, bool 
   if (!repaired.empty()) text = repaired;
   std::vector<TokenId> out;
   if (add_special) out = frame_.before;
-  RegexScratch scratch;
   std::vector<int> ids;
-  for (const AddedTokens::Section& section : added_.split(text, scratch)) {
+  std::vector<AddedTokens::Section> sections;
+  added_.split(text, sections);
+  for (const AddedTokens::Section& section : sections) {
     if (section.id != AddedTokens::kText) {
       out.push_back(section.id);
       continue;
@@ -153,47 +138,6 @@ std::vector<TokenId> SentencePieceTokenizer::encode(std::string_view text, bool 
     out.insert(out.end(), ids.begin(), ids.end());
   }
   if (add_special) out.insert(out.end(), frame_.after.begin(), frame_.after.end());
-  return out;
-}
-
-bool SentencePieceTokenizer::shows(TokenId id, bool skip_special) const {
-  if (id < 0 || id >= vocabulary()) return false;
-  const Piece& piece = pieces_[static_cast<std::size_t>(id)];
-  return piece.known && !(skip_special && piece.special);
-}
-
-std::optional<std::string> SentencePieceTokenizer::bytes_of(TokenId id, bool skip_special,
-                                                            bool first) const {
-  if (!shows(id, skip_special)) return std::nullopt;
-  const std::string& bytes = pieces_[static_cast<std::size_t>(id)].bytes;
-  const bool strip = first && dummy_prefix_ && !bytes.empty() && bytes.front() == ' ';
-  return strip ? bytes.substr(1) : bytes;
-}
-
-std::string SentencePieceTokenizer::decode(const std::vector<TokenId>& ids,
-                                           bool skip_special) const {
-  std::string out;
-  std::string run;  // of byte pieces: text if it is UTF-8 as a whole, else one U+FFFD a byte
-  const auto end_run = [&] {
-    if (is_utf8(run)) {
-      out += run;
-    } else {
-      for (std::size_t i = 0; i < run.size(); ++i) out += kReplacement;
-    }
-    run.clear();
-  };
-  for (const TokenId id : ids) {
-    if (!shows(id, skip_special)) continue;
-    const Piece& piece = pieces_[static_cast<std::size_t>(id)];
-    if (piece.byte) {
-      run += piece.bytes;
-      continue;
-    }
-    end_run();
-    out += piece.bytes;
-  }
-  end_run();
-  if (dummy_prefix_ && !out.empty() && out.front() == ' ') out.erase(0, 1);
   return out;
 }
 

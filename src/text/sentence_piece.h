@@ -10,6 +10,7 @@
 #include "text/bpe.h"
 #include "text/post_processor.h"
 #include "text/special_tokens.h"
+#include "text/token_texts.h"
 #include "text/tokenizer.h"
 
 namespace whit::text {
@@ -25,29 +26,25 @@ class SentencePieceTokenizer final : public Tokenizer {
   ~SentencePieceTokenizer() override;
 
   std::vector<TokenId> encode(std::string_view text, bool add_special) const override;
-  std::string decode(const std::vector<TokenId>& ids, bool skip_special) const override;
-  std::optional<std::string> bytes_of(TokenId id, bool skip_special, bool first) const override;
-  std::int64_t vocabulary() const override { return static_cast<std::int64_t>(pieces_.size()); }
+  std::string decode(const std::vector<TokenId>& ids, bool skip_special) const override {
+    return texts_->decode(ids, skip_special);
+  }
+  std::unique_ptr<TextRun> begin_text(bool skip_special) const override {
+    return texts_->begin_text(skip_special);
+  }
+  std::int64_t vocabulary() const override { return texts_->size(); }
   std::optional<TokenId> id_of(std::string_view token) const override;
   std::optional<TokenId> bos() const override { return bos_; }
   std::optional<TokenId> eos() const override { return eos_; }
 
  private:
-  struct Piece {
-    std::string bytes;
-    bool known = false;
-    bool special = false;
-    bool byte = false;
-  };
   struct Library;
 
-  void read_pieces();
-  void read_added(const SpecialTokens& special, const std::string& file);
+  void read_tokens(const SpecialTokens& special, const std::string& file);
   void frame_text(const SpecialTokens& special, const std::string& file);
-  bool shows(TokenId id, bool skip_special) const;
 
   std::unique_ptr<Library> library_;
-  std::vector<Piece> pieces_;
+  std::optional<TokenTexts> texts_;
   AddedTokens added_;
   Vocabulary ids_;
   Frame frame_;

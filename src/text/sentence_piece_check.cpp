@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "text/charsmap.h"
 #include "text/utf8.h"
 
 namespace whit::text {
@@ -73,45 +74,6 @@ class Message {
   std::string subject_;
   std::size_t at_ = 0;
 };
-
-[[noreturn]] void fail_map(const std::string& subject, std::string_view found) {
-  base::fail(base::ErrorKind::kInput, subject, "{}; expected a map that stays within itself",
-             found);
-}
-
-std::uint32_t unit_at(std::string_view units, std::size_t index) {
-  std::uint32_t unit = 0;
-  std::memcpy(&unit, units.data() + index * 4, 4);
-  return unit;
-}
-
-// The map is a size, a double array of that many bytes, and the strings that its leaves point to.
-// Children of a unit lie at (its place ^ its offset) ^ label, so with whole blocks of 256 units a
-// first child within bounds puts all of them within bounds.
-void check_charsmap(std::string_view map, const std::string& subject) {
-  if (map.empty()) return;
-  std::uint32_t trie_bytes = 0;
-  if (map.size() <= sizeof(trie_bytes)) fail_map(subject, "too short");
-  std::memcpy(&trie_bytes, map.data(), sizeof(trie_bytes));
-  map.remove_prefix(sizeof(trie_bytes));
-  if (trie_bytes >= map.size()) fail_map(subject, "a double array beyond its end");
-  if (trie_bytes == 0 || trie_bytes % 1024 != 0) fail_map(subject, "a double array of odd size");
-  const std::string_view units = map.substr(0, trie_bytes);
-  const std::string_view strings = map.substr(trie_bytes);
-  if (strings.back() != '\0') fail_map(subject, "a last string without an end");
-  const std::size_t count = trie_bytes / 4;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint32_t unit = unit_at(units, i);
-    if ((unit >> 31) != 0) continue;
-    const std::size_t offset = static_cast<std::size_t>(unit >> 10) << ((unit & (1U << 9)) >> 6);
-    const std::size_t child = i ^ offset;
-    if (child >= count) fail_map(subject, "a child out of bounds");
-    // With a leaf, the child of label 0 holds where its string begins.
-    if ((unit & (1U << 8)) != 0 && (unit_at(units, child) & 0x7FFFFFFFU) >= strings.size()) {
-      fail_map(subject, "a string out of bounds");
-    }
-  }
-}
 
 void check_piece(Message piece) {
   Message::Value value;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "text/tokenizer.h"
@@ -21,8 +22,7 @@ class StreamDecoder {
  private:
   const Tokenizer& tokenizer_;
   bool skip_special_;
-  bool first_ = true;
-  std::string held_;
+  std::unique_ptr<TextRun> run_;  // null before the first push
 };
 
 }  // namespace whit::text

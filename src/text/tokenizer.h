@@ -14,6 +14,16 @@ namespace fs = std::filesystem;
 
 using TokenId = std::int32_t;
 
+// Text of ids that come one by one.
+class TextRun {
+ public:
+  virtual ~TextRun() = default;
+  // The text that is certain now, never part of a character.
+  virtual std::string push(TokenId id) = 0;
+  // What was held back. No push follows.
+  virtual std::string finish() = 0;
+};
+
 // Text in and out of ids. Functions may be called from several threads at once.
 class Tokenizer {
  public:
@@ -25,9 +35,9 @@ class Tokenizer {
   // Text of ids, as the Hugging Face decoder gives it; skip_special leaves special tokens out.
   // Ids that name no token are passed over.
   virtual std::string decode(const std::vector<TokenId>& ids, bool skip_special) const = 0;
-  // What one id adds to the text, before bytes are made whole characters (StreamDecoder does that);
-  // nullopt where it is left out. first: all ids before it were left out.
-  virtual std::optional<std::string> bytes_of(TokenId id, bool skip_special, bool first) const = 0;
+  // Decodes ids as they come; the tokenizer must outlive it. All its parts joined are decode() of
+  // all ids; only a run of byte tokens that is no UTF-8 may differ, in the number of U+FFFD.
+  virtual std::unique_ptr<TextRun> begin_text(bool skip_special) const = 0;
   // One more than the largest id.
   virtual std::int64_t vocabulary() const = 0;
   virtual std::optional<TokenId> id_of(std::string_view token) const = 0;
@@ -35,7 +45,8 @@ class Tokenizer {
   virtual std::optional<TokenId> eos() const = 0;
 };
 
-// Reads tokenizer.json, or a SentencePiece .model, of a model folder or a file; special tokens from
+// Reads the tokenizer of a model folder or a file: tokenizer.json, a SentencePiece .model, a
+// tiktoken list of ranks, Mistral's tekken.json, the vocabulary of a GGUF file; special tokens from
 // tokenizer_config.json beside it. Errors: kInput (subject: file and field), kUnsupported for a
 // component that whit does not know, by its name.
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder_or_file);

@@ -61,6 +61,14 @@ constexpr std::array<UnicodeAddition, 5> kScripts = {{{0x1B132, 0x1B132, "Hiraga
                                                       {0x2EBF0, 0x2EE5D, "Han"},
                                                       {0x31350, 0x323AF, "Han"}}};
 
+const UnicodeAddition* addition_of(char32_t code) {
+  const auto after =
+      std::upper_bound(kCategories.begin(), kCategories.end(), code,
+                       [](char32_t c, const UnicodeAddition& range) { return c < range.begin; });
+  if (after == kCategories.begin() || code > std::prev(after)->end) return nullptr;
+  return &*std::prev(after);
+}
+
 }  // namespace
 
 std::span<const UnicodeAddition> category_additions() {
@@ -68,6 +76,15 @@ std::span<const UnicodeAddition> category_additions() {
 }
 std::span<const UnicodeAddition> script_additions() {
   return kScripts;
+}
+
+bool is_unicode_addition(char32_t code) {
+  return addition_of(code) != nullptr;
+}
+
+bool is_mark_addition(char32_t code) {
+  const UnicodeAddition* addition = addition_of(code);
+  return addition != nullptr && addition->name.front() == 'M';
 }
 
 bool has_unicode_additions(std::string_view text) {
@@ -80,10 +97,7 @@ bool has_unicode_additions(std::string_view text) {
     }
     const Utf8Step step = utf8_step(text, at);
     at += step.size;
-    const auto after = std::upper_bound(
-        kCategories.begin(), kCategories.end(), step.code,
-        [](char32_t code, const UnicodeAddition& range) { return code < range.begin; });
-    if (after != kCategories.begin() && step.code <= std::prev(after)->end) return true;
+    if (is_unicode_addition(step.code)) return true;
   }
   return false;
 }

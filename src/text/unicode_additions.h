@@ -16,6 +16,9 @@ struct UnicodeAddition {
 std::span<const UnicodeAddition> category_additions();  // ascending
 std::span<const UnicodeAddition> script_additions();
 
+bool is_unicode_addition(char32_t code);
+bool is_mark_addition(char32_t code);  // one of category M
+
 // Whether `text` (valid UTF-8) has any of them.
 bool has_unicode_additions(std::string_view text);
 

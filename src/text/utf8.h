@@ -25,6 +25,9 @@ std::string repair_utf8(std::string_view text);
 
 void append_utf8(std::string& out, char32_t code);
 
+// Where the character that ends before `end` (above 0) begins, in valid UTF-8.
+std::size_t character_before(std::string_view text, std::size_t end);
+
 // Unicode's White_Space property.
 bool is_white_space(char32_t code);
 

@@ -49,15 +49,23 @@ TEST(Golden, DemoModel) {
   expect_cases(*tokenizer, golden["cases"], "moe-15m");
 }
 
-TEST(Golden, EveryComponentAsTheReference) {
-  const Json golden = read_golden("components.json");
+void expect_tokenizers(const char* file) {
+  const Json golden = read_golden(file);
   ASSERT_GE(golden["tokenizers"].size(), 30U);
   int number = 0;
   for (const Json& one : golden["tokenizers"]) {
-    const std::string name = "components.json " + std::to_string(number++);
+    const std::string name = std::string(file) + " " + std::to_string(number++);
     const HuggingFaceTokenizer tokenizer(one["tokenizer"], name, {});
     expect_cases(tokenizer, one["cases"], name);
   }
+}
+
+TEST(Golden, EveryByteLevelComponentAsTheReference) {
+  expect_tokenizers("components.json");
+}
+
+TEST(Golden, EveryOtherComponentAsTheReference) {
+  expect_tokenizers("pipelines.json");
 }
 
 TEST(Golden, SentencePieceModel) {

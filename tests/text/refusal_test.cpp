@@ -88,16 +88,17 @@ TEST(TokenizerJson, UnknownComponentsAreRefusedByName) {
                          const std::string& name) {
     expect_refused(pointer, value, subject, name, ErrorKind::kUnsupported);
   };
-  refuse("/model/type", "Unigram", "model.type", "Unigram");
-  refuse("/normalizer", Json({{"type", "NFKC"}}), "normalizer", "NFKC");
-  refuse("/pre_tokenizer", Json({{"type", "Metaspace"}}), "pre_tokenizer", "Metaspace");
+  refuse("/model/type", "WordPiece", "model.type", "WordPiece");
+  refuse("/model/type", "WordLevel", "model.type", "WordLevel");
+  refuse("/normalizer", Json({{"type", "BertNormalizer"}}), "normalizer", "BertNormalizer");
+  refuse("/pre_tokenizer", Json({{"type", "UnicodeScripts"}}), "pre_tokenizer", "UnicodeScripts");
   refuse("/pre_tokenizer/behavior", "Swallowed", "pre_tokenizer.behavior", "Swallowed");
   refuse("/decoder", Json({{"type", "WordPiece"}}), "decoder", "WordPiece");
-  refuse("/post_processor", Json({{"type", "BertProcessing"}}), "post_processor", "BertProcessing");
-  refuse("/model/end_of_word_suffix", "</w>", "model.end_of_word_suffix", "</w>");
+  refuse("/decoder", Json({{"type", "CTC"}}), "decoder", "CTC");
+  refuse("/post_processor", Json({{"type", "Padding"}}), "post_processor", "Padding");
   refuse("/model/dropout", 0.1, "model.dropout", "0.1");
-  for (const char* pattern :
-       {"[a&&b]", "[[:alpha:]]", R"(\bword)", "(?<name>a)", R"(\p{Mn})", "a{1,2}+"}) {
+  for (const char* pattern : {"[a&&b]", "[^a&&[b]]", "[[^a]b]", "(?i:\\p{Lu})", "[[:alpha:]]",
+                              R"(\bword)", "(?<name>a)", R"(\p{Mn})", "a{1,2}+"}) {
     refuse("/pre_tokenizer/pattern/Regex", pattern, "pre_tokenizer.pattern.Regex", "");
   }
 }
