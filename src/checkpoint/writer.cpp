@@ -18,8 +18,13 @@ namespace {
 using Entries = std::vector<SafetensorsWriter::Entry>;
 
 // Length field, JSON, and spaces up to a multiple of 8.
-std::string make_header(const Entries& entries) {
-  std::string json = R"({"__metadata__":{"format":"pt"})";
+std::string make_header(const Entries& entries, const SafetensorsWriter::Metadata& metadata) {
+  std::string json = R"({"__metadata__":{"format":"pt")";
+  for (const auto& [key, value] : metadata) {
+    base::check(key != "format", "SafetensorsWriter: the metadata's format");
+    json += fmt::format(",{}:{}", nlohmann::json(key).dump(), nlohmann::json(value).dump());
+  }
+  json += "}";
   std::uint64_t offset = 0;
   for (const auto& entry : entries) {
     const std::uint64_t end = offset + tensor::byte_size(entry.shape, entry.dtype, entry.name);
@@ -62,10 +67,10 @@ struct SafetensorsWriter::State {
   std::size_t next = 0;
 };
 
-SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
-                                     std::vector<Entry> entries) {
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<Entry> entries,
+                                     const Metadata& metadata) {
   check_entries(entries);
-  const std::string header = make_header(entries);
+  const std::string header = make_header(entries, metadata);
   state_ = std::make_unique<State>(path, std::move(entries));
   state_->put(std::as_bytes(std::span(header)));
 }
@@ -94,8 +99,9 @@ std::string SafetensorsWriter::finish() {
   return state_->hasher.hex();
 }
 
-std::uint64_t safetensors_bytes(const std::vector<SafetensorsWriter::Entry>& entries) {
-  std::uint64_t bytes = make_header(entries).size();
+std::uint64_t safetensors_bytes(const std::vector<SafetensorsWriter::Entry>& entries,
+                                const SafetensorsWriter::Metadata& metadata) {
+  std::uint64_t bytes = make_header(entries, metadata).size();
   for (const auto& entry : entries)
     bytes += tensor::byte_size(entry.shape, entry.dtype, entry.name);
   return bytes;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -22,7 +23,10 @@ class SafetensorsWriter {
     tensor::Dtype dtype;
     tensor::Shape shape;
   };
-  SafetensorsWriter(const std::filesystem::path& path, std::vector<Entry> entries);
+  // Further metadata, by key.
+  using Metadata = std::map<std::string, std::string>;
+  SafetensorsWriter(const std::filesystem::path& path, std::vector<Entry> entries,
+                    const Metadata& metadata = {});
   ~SafetensorsWriter();
 
   // The next announced tensor, on the host; name, dtype and shape must match (else kBug).
@@ -36,6 +40,7 @@ class SafetensorsWriter {
 };
 
 // Bytes that such a file will have.
-std::uint64_t safetensors_bytes(const std::vector<SafetensorsWriter::Entry>& entries);
+std::uint64_t safetensors_bytes(const std::vector<SafetensorsWriter::Entry>& entries,
+                                const SafetensorsWriter::Metadata& metadata = {});
 
 }  // namespace whit::checkpoint

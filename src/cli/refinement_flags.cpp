@@ -27,6 +27,18 @@ void declare_refinement_flags(CLI::App& app, RefinementFlags& flags) {
                     ->type_name("X");
   flags.residual = app.add_flag("--correct-residual,!--no-correct-residual", chosen.residual,
                                 "output projections correct the residual stream too");
+  flags.metric = app.add_flag("--output-metric,!--no-output-metric", chosen.output_metric,
+                              "attention's linears: errors weighed by what the attention's output "
+                              "makes of them");
+  flags.part = app.add_option("--teacher-part", chosen.teacher_part,
+                              "part of the sequences that the original model sees, above 0 to 1")
+                   ->type_name("X");
+  flags.held_out = app.add_flag("--held-out,!--no-held-out", chosen.held_out,
+                                "damping, shrinkage and the teacher's share chosen by held-out "
+                                "tokens");
+  flags.unquantized =
+      app.add_flag("--correct-unquantized,!--no-correct-unquantized", chosen.unquantized,
+                   "routers and the head (or the norm before it) aim at the original's output too");
   flags.route = app.add_flag("--route-weights,!--no-route-weights", chosen.route_weights,
                              "experts' Grams weighted by the router");
 }
@@ -42,6 +54,15 @@ pipeline::Refinement refinement_from(const RefinementFlags& flags) {
   if (flags.refit->count() > 0) result.refit_scales = chosen.refit_scales;
   if (flags.passes->count() > 0) result.descent_passes = chosen.descent_passes;
   if (flags.residual->count() > 0) result.residual = chosen.residual;
+  if (flags.unquantized->count() > 0) result.unquantized = chosen.unquantized;
+  if (flags.metric->count() > 0) result.output_metric = chosen.output_metric;
+  if (flags.held_out->count() > 0) result.held_out = chosen.held_out;
+  if (flags.part->count() > 0) {
+    if (!(chosen.teacher_part > 0 && chosen.teacher_part <= 1))
+      base::fail(base::ErrorKind::kUsage, "--teacher-part", "{}; expected above 0, at most 1",
+                 chosen.teacher_part);
+    result.teacher_part = chosen.teacher_part;
+  }
   if (flags.route->count() > 0) result.route_weights = chosen.route_weights;
   if (flags.share->count() > 0) {
     if (!(chosen.teacher_share >= 0 && chosen.teacher_share <= 1))

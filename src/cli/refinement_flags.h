@@ -16,7 +16,8 @@ struct RefinementFlags {
   std::string quality = "default";
   pipeline::Refinement chosen;  // holds what was typed
   CLI::Option *weighted = nullptr, *refit = nullptr, *passes = nullptr, *share = nullptr,
-              *residual = nullptr, *route = nullptr;
+              *residual = nullptr, *unquantized = nullptr, *metric = nullptr, *part = nullptr,
+              *held_out = nullptr, *route = nullptr;
 };
 
 void declare_refinement_flags(CLI::App& app, RefinementFlags& flags);

@@ -36,6 +36,7 @@ report::Json to_json(const pipeline::RunResult& result) {
     put_error(entry, "proxy_error", w.proxy_error);
     put_error(entry, "proxy_error_rtn", w.proxy_error_rtn);
     entry["damping"] = w.damping;
+    entry["reach"] = w.reach;
     entry["seconds"] = w.seconds;
     weights.push_back(std::move(entry));
   }
@@ -55,6 +56,25 @@ struct Kind {
   double error = 0, error_rtn = 0, seconds = 0;
 };
 
+// What may explain a weight's error: what is far from usual about it.
+std::string reasons(const pipeline::WeightRecord& w, double usual_damping, double usual_reach) {
+  std::string text;
+  if (w.extra_tokens > 0) text += fmt::format("  few tokens: {} topped up", w.extra_tokens);
+  if (w.damping > 1.5 * usual_damping) text += "  heavy damping";
+  if (w.reach > 1.5 * usual_reach)
+    text += fmt::format("  outliers: a group reaches {:.1f} times its rms", w.reach);
+  return text;
+}
+
+template <typename Value>
+double median_of(const std::vector<const pipeline::WeightRecord*>& weights, Value value) {
+  std::vector<double> values;
+  for (const auto* w : weights) values.push_back(value(*w));
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 // The weights that lost most, and what may explain it.
 std::string lost_most(const pipeline::RunResult& result) {
   constexpr std::size_t kShown = 5;
@@ -68,14 +88,15 @@ std::string lost_most(const pipeline::RunResult& result) {
                       return *a->proxy_error != *b->proxy_error ? *a->proxy_error > *b->proxy_error
                                                                 : a->name < b->name;
                     });
+  const double damping =
+      median_of(measured, [](const pipeline::WeightRecord& w) { return w.damping; });
+  const double reach = median_of(measured, [](const pipeline::WeightRecord& w) { return w.reach; });
   std::string text =
       fmt::format("\n{:<56}{:>13}{:>10}{:>9}\n", "lost most", "proxy error", "tokens", "damping");
   for (std::size_t i = 0; i < shown; ++i) {
     const auto& w = *measured[i];
-    text += fmt::format(
-        "{:<56}{:>13.6f}{:>10}{:>9.3g}{}\n", w.name, *w.proxy_error, w.tokens, w.damping,
-        w.extra_tokens > 0 ? fmt::format("  few tokens: {} topped up", w.extra_tokens)
-                           : std::string());
+    text += fmt::format("{:<56}{:>13.6f}{:>10}{:>9.3g}{}\n", w.name, *w.proxy_error, w.tokens,
+                        w.damping, reasons(w, damping, reach));
   }
   return text;
 }

@@ -135,6 +135,25 @@ class Neural {
   virtual void log_softmax(MatrixView logits) = 0;
 };
 
+// Gradients of an attention, layouts as in its AttentionArgs: q F32 [T, heads * q.dim], k [T,
+// kv_heads * k.dim], k_shared [T, k_shared.dim] or nothing, v [T, kv_heads * v.dim].
+struct AttentionGradients {
+  MatrixView q, k, k_shared, v;
+};
+
+// Derivatives, of what a sensitivity needs; nothing here is called by a forward.
+class Gradient {
+ public:
+  virtual ~Gradient() = default;
+  // Of sum(out_gradient * attention(args)), out_gradient [T, heads * v.dim]; whole sequences only
+  // (as many keys as queries).
+  virtual void attention(const AttentionArgs& args, ConstMatrixView out_gradient,
+                         const AttentionGradients& out) = 0;
+  // Of sum(out_gradient * rms_norm(x, w, eps)) by x.
+  virtual void rms_norm(ConstMatrixView x, const float* w, float eps, ConstMatrixView out_gradient,
+                        MatrixView out) = 0;
+};
+
 // How the scale of one group of weights is chosen.
 enum class ScaleSearch : std::uint8_t { kAbsmax, kMse };
 
@@ -149,15 +168,20 @@ struct GridArgs {
 // One column block of the LDLQ sweep, columns in processing order.
 struct SweepArgs {
   int bits = 4;
-  ConstMatrixView u;                           // [B,B], unit upper triangular
+  ConstMatrixView u;  // [B,B], unit upper triangular
+  // [N,R], N/R unit upper triangular blocks one below the other, or data == nullptr: rows of a
+  // block make up for each other's errors too, in ascending order.
+  ConstMatrixView row_u;
   ConstMatrixView scales;                      // F32 [N,G]
   ConstMatrixView zeros;                       // F32 [N,G], or data == nullptr if symmetric
   std::span<const std::int32_t> column_group;  // [B], group of each column
 };
 
-// One column block of a descent on tr(E H Eᵀ), E = W - Ŵ.
+// One column block of a descent on tr(M E H Eᵀ), E = W - Ŵ.
 struct DescentArgs {
   int bits = 4;
+  // [N,R], N/R symmetric blocks of M one below the other; data == nullptr: M is the identity.
+  ConstMatrixView m;
   ConstMatrixView h;                           // [B,B], symmetric, nothing negative on its diagonal
   ConstMatrixView scales;                      // F32 [N,G]
   std::span<const std::int32_t> column_group;  // [B], group of each column
@@ -191,14 +215,16 @@ class Codec {
   // codes (I8 [N,B]) = clamp(round_half_even(target/scale) + zero), and q (F32 [N,B]) their values,
   // column by column with feedback: target_k = t_k + sum_{j<k} (t0_j - q_j) u[j,k], where t0 is the
   // original weight block and t (in) already holds the feedback of earlier blocks.
-  // error (F32 [N,B]) = t0 - q.
+  // error (F32 [N,B]) = t0 - q. With row_u, f_k = t_k - t0_k + that sum being the feedback and e
+  // the error, row n's target is t0_nk + f_nk + sum over the rows i < n of its block of (f_ik +
+  // e_ik) row_u[i,n].
   virtual void sweep_block(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t,
                            MatrixView codes, MatrixView error) = 0;
   // Column by column, each code (codes, I8 [N,B]) goes to the value in its range that is best for
-  // tr(E H Eᵀ) while the others stay: c_k <- clamp(round_half_even(c_k + x)), x = g_k / (h[k,k] s),
-  // where |x| > 1/2 + kDescentMargin; g_k = gradient_k - sum_{j<k} (q_j - q0_j) h[j,k], q0 and q
-  // the values before and after. gradient (F32 [N,B]): this block of E H. error (F32 [N,B]): this
-  // block of E, kept up to date. A column with h[k,k] = 0 keeps its code.
+  // tr(M E H Eᵀ) while the others stay: c_k <- clamp(round_half_even(c_k + x)), x = g_k / (h[k,k]
+  // m[n,n] s), where |x| > 1/2 + kDescentMargin; g_k = gradient_k less what the moves so far took
+  // of it, rows ascending within a column. gradient (F32 [N,B]): this block of M E H. error (F32
+  // [N,B]): this block of E, kept up to date. Where h[k,k] m[n,n] = 0 a code stays.
   virtual void descend_block(const DescentArgs& args, ConstMatrixView gradient, MatrixView codes,
                              MatrixView error) = 0;
   // Plain rounding of w[N,K] on a given grid; codes I8 [N,K].
@@ -231,6 +257,7 @@ class Backend {
   virtual Neural& neural() = 0;
   virtual Codec& codec() = 0;
   virtual Solve& solve() = 0;
+  virtual Gradient& gradient() = 0;
 };
 
 // Scalar, double-precision oracle of every function; slow.

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/writer.h"
@@ -10,6 +11,10 @@
 
 // compressed-tensors' pack-quantized (docs/formats/compressed_tensors.md).
 namespace whit::formats {
+
+// Key of a shard's metadata: names, joined by commas, of unquantized tensors in it that are no
+// copies of the source's.
+inline constexpr std::string_view kRefittedKey = "whit.refitted";
 
 struct NamedTensor {
   std::string name;

@@ -28,16 +28,13 @@ struct ExpertRows {
   }
 };
 
-void run_shared(LayerRun& run, const MoeSpec& spec) {
+// Last of the block: its output can make up for what the routed experts lost.
+void run_shared(LayerRun& run, const MoeSpec& spec, const MlpSpec& shared) {
   ForwardContext& context = run.context;
-  Stage in = tile_stage(run, spec.router.weight.reads, run.hidden(), {});
-  in.produce = copied_slot(run, Slot::kMlpIn);
-  in.consume = [](std::size_t, std::span<const MatrixView>) {};
-  if (!spec.shared) return context.runner.run({&in, 1});
-
-  const MlpSpec& shared = *spec.shared;
   context.store.create(Slot::kMid, run.tokens(), shared.down.in_features);
-  in.linears = {&shared.gate, &shared.up};
+  Stage in = tile_stage(run, spec.router.weight.reads, run.hidden(), {&shared.gate, &shared.up});
+  in.observed_before = true;
+  in.produce = copied_slot(run, Slot::kMlpIn);
   in.consume = gated_into(run, Slot::kMid);
   context.runner.run({&in, 1});
 
@@ -135,13 +132,12 @@ void run_block(LayerRun& run, std::vector<ExpertRows>& experts) {
 
 }  // namespace
 
-// Outputs go straight into kHidden: the shared expert's first, then the routed experts' in
-// ascending order, so that no second matrix of the hidden state's size is held.
+// Outputs go straight into kHidden: the routed experts' in ascending order, then the shared
+// expert's, so that no second matrix of the hidden state's size is held.
 void run_mlp(LayerRun& run, const MoeSpec& spec) {
   ForwardContext& context = run.context;
   context.store.create(Slot::kMlpIn, run.tokens(), run.hidden());
   Dispatch dispatch = route_tokens(run, spec.router, context.runner.wants_scores());
-  run_shared(run, spec);
   const auto block =
       static_cast<std::size_t>(std::max<std::int64_t>(context.runner.expert_block(run.layer), 1));
   for (std::size_t first = 0; first < spec.experts.size(); first += block) {
@@ -150,6 +146,7 @@ void run_mlp(LayerRun& run, const MoeSpec& spec) {
       experts.push_back(rows_of_expert(run, spec, dispatch, e));
     run_block(run, experts);
   }
+  if (spec.shared) run_shared(run, spec, *spec.shared);
   context.store.drop(Slot::kMlpIn);
 }
 

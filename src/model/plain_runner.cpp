@@ -61,7 +61,7 @@ class PlainRunner final : public StageRunner {
   }
 
   void observe(const Stage& stage, MatrixView x, std::size_t first_row) {
-    if (tap_ == nullptr) return;
+    if (tap_ == nullptr || stage.observed_before) return;
     std::span<const float> row_weights(stage.row_weights);
     if (!row_weights.empty())
       row_weights = row_weights.subspan(first_row, static_cast<std::size_t>(x.rows));

@@ -34,8 +34,8 @@ Rotary::Rotary(const LayerRun& run, const RopeSpec& spec) : run_(&run), spec_(&s
   for (std::int32_t& position : shifted_) position -= first_;
 }
 
-const tensor::Tensor& Rotary::table(std::int64_t length) {
-  const auto found = tables_.find(length);
+const tensor::Tensor& Rotary::table(std::int64_t length, bool back) {
+  const auto found = tables_.find({length, back});
   if (found != tables_.end()) return found->second;
   const std::vector<double> inv_freq = frequencies(*spec_, length);
   const std::size_t half = inv_freq.size();
@@ -46,20 +46,32 @@ const tensor::Tensor& Rotary::table(std::int64_t length) {
     for (std::size_t i = 0; i < half; ++i) {
       const float angle = static_cast<float>(position) * static_cast<float>(inv_freq[i]);
       row[i] = std::cos(angle) * factor;
-      row[half + i] = std::sin(angle) * factor;
+      row[half + i] = (back ? -std::sin(angle) : std::sin(angle)) * factor;
     }
   }
   const tensor::Tensor host =
       tensor::make_f32({end_ - first_, static_cast<std::int64_t>(2 * half)}, values);
-  return tables_.emplace(length, run_->context.backend.memory().upload(host.view())).first->second;
+  return tables_
+      .emplace(std::pair{length, back}, run_->context.backend.memory().upload(host.view()))
+      .first->second;
 }
 
 void Rotary::rotate(const Tile& tile, tensor::MatrixView x, std::int64_t heads,
                     std::int64_t first_col, std::int64_t head_stride) {
+  turn(tile, x, heads, first_col, head_stride, false);
+}
+
+void Rotary::rotate_back(const Tile& tile, tensor::MatrixView x, std::int64_t heads,
+                         std::int64_t first_col, std::int64_t head_stride) {
+  turn(tile, x, heads, first_col, head_stride, true);
+}
+
+void Rotary::turn(const Tile& tile, tensor::MatrixView x, std::int64_t heads,
+                  std::int64_t first_col, std::int64_t head_stride, bool back) {
   compute::Neural& neural = run_->context.backend.neural();
   const std::span<const std::int32_t> rows(shifted_);
   if (spec_->dynamic_factor <= 0) {
-    neural.rope(x, heads, first_col, head_stride, table(0).matrix(), spec_->interleaved,
+    neural.rope(x, heads, first_col, head_stride, table(0, back).matrix(), spec_->interleaved,
                 rows.subspan(static_cast<std::size_t>(tile.first_row),
                              static_cast<std::size_t>(tile.rows)));
     return;
@@ -69,7 +81,7 @@ void Rotary::rotate(const Tile& tile, tensor::MatrixView x, std::int64_t heads,
                                         static_cast<std::size_t>(count));
     const std::int64_t length = first_ + *std::max_element(positions.begin(), positions.end()) + 1;
     neural.rope(x.rows_of(row0, count), heads, first_col, head_stride,
-                table(length > spec_->max_position ? length : 0).matrix(), spec_->interleaved,
+                table(length > spec_->max_position ? length : 0, back).matrix(), spec_->interleaved,
                 positions);
   });
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <utility>
 
 #include "model/blocks.h"
 
@@ -15,15 +16,21 @@ class Rotary {
   // `heads` heads of the rows of `tile`: columns first_col + h * head_stride + [0, dim).
   void rotate(const Tile& tile, tensor::MatrixView x, std::int64_t heads, std::int64_t first_col,
               std::int64_t head_stride);
+  // The transposed rotation, which takes a gradient back.
+  void rotate_back(const Tile& tile, tensor::MatrixView x, std::int64_t heads,
+                   std::int64_t first_col, std::int64_t head_stride);
 
  private:
-  const tensor::Tensor& table(std::int64_t length);
+  void turn(const Tile& tile, tensor::MatrixView x, std::int64_t heads, std::int64_t first_col,
+            std::int64_t head_stride, bool back);
+  const tensor::Tensor& table(std::int64_t length, bool back);
 
   const LayerRun* run_;
   const RopeSpec* spec_;
-  std::int32_t first_ = 0, end_ = 1;               // positions that occur
-  std::vector<std::int32_t> shifted_;              // position - first_ of every row
-  std::map<std::int64_t, tensor::Tensor> tables_;  // by length; 0: not stretched
+  std::int32_t first_ = 0, end_ = 1;   // positions that occur
+  std::vector<std::int32_t> shifted_;  // position - first_ of every row
+  // By length (0: not stretched) and direction.
+  std::map<std::pair<std::int64_t, bool>, tensor::Tensor> tables_;
 };
 
 }  // namespace whit::model

@@ -4,8 +4,6 @@
 
 namespace whit::model {
 
-using tensor::Dtype;
-
 namespace {
 
 void file_tile(const compute::Routing& routing, const std::vector<float>& scores,
@@ -30,7 +28,6 @@ void file_tile(const compute::Routing& routing, const std::vector<float>& scores
 
 Dispatch route_tokens(LayerRun& run, const RouterSpec& router, bool wants_scores) {
   ForwardContext& context = run.context;
-  compute::Backend& backend = context.backend;
   const auto experts = static_cast<std::size_t>(router.weight.out_features);
   Dispatch dispatch;
   dispatch.rows.resize(experts);
@@ -38,26 +35,25 @@ Dispatch route_tokens(LayerRun& run, const RouterSpec& router, bool wants_scores
   if (wants_scores) dispatch.scores.reserve(static_cast<std::size_t>(run.tokens()) * experts);
 
   const Produce norm = normed_hidden(run, run.layer.post_attention_norm);
-  const WeightHandle weight = context.weights.linear(router.weight);
-  const WeightHandle bias = router.bias ? context.weights.vector(*router.bias) : nullptr;
-  std::int64_t largest = 0;
-  for (const Tile& tile : run.tiles) largest = std::max(largest, tile.rows);
-  tensor::Tensor buffer =
-      backend.memory().allocate({largest, router.weight.out_features}, Dtype::kF32);
-  const compute::RoutingArgs args{router.top_k, router.groups, router.groups_kept,
-                                  router.renormalize, router.scaling};
-  std::vector<float> scores;
   for (std::size_t piece = 0; piece < run.tiles.size(); ++piece) {
     const Tile& tile = run.tiles[piece];
     const auto in = context.store.lease(Slot::kMlpIn, tile.first_row, tile.rows,
                                         ActivationStore::Access::kWrite);
     norm(piece, in->view());
-    const tensor::MatrixView logits = buffer.matrix().rows_of(0, tile.rows);
-    backend.linalg().linear(in->view(), weight->matrix(), nullptr, logits);
-    const compute::Routing routing = backend.neural().route_sigmoid(
-        logits, bias ? bias->as<float>() : nullptr, args, wants_scores ? &scores : nullptr);
-    file_tile(routing, scores, tile.first_row, experts, dispatch);
   }
+
+  const WeightHandle bias = router.bias ? context.weights.vector(*router.bias) : nullptr;
+  const compute::RoutingArgs args{router.top_k, router.groups, router.groups_kept,
+                                  router.renormalize, router.scaling};
+  std::vector<float> scores;
+  Stage stage = tile_stage(run, router.weight.reads, run.hidden(), {&router.weight});
+  stage.produce = copied_slot(run, Slot::kMlpIn);
+  stage.consume = [&](std::size_t piece, std::span<const tensor::MatrixView> logits) {
+    const compute::Routing routing = context.backend.neural().route_sigmoid(
+        logits[0], bias ? bias->as<float>() : nullptr, args, wants_scores ? &scores : nullptr);
+    file_tile(routing, scores, run.tiles[piece].first_row, experts, dispatch);
+  };
+  context.runner.run({&stage, 1});
   return dispatch;
 }
 

@@ -111,8 +111,9 @@ class Collector {
   void mlp(const MoeSpec& spec) {
     linear(spec.router.weight);
     if (spec.router.bias) vector(*spec.router.bias);
-    if (spec.shared) mlp(*spec.shared);
+    // As they are evaluated, so that a writer need not hold what comes early.
     for (const MlpSpec& expert : spec.experts) mlp(expert);
+    if (spec.shared) mlp(*spec.shared);
   }
 
   std::vector<TensorSpec>* out_;
@@ -161,8 +162,8 @@ std::vector<const LinearSpec*> linears_of(const LayerSpec& layer) {
   }
   const auto& moe = std::get<MoeSpec>(layer.mlp);
   linears.push_back(&moe.router.weight);
-  if (moe.shared) add(linears, *moe.shared);
   for (const MlpSpec& expert : moe.experts) add(linears, expert);
+  if (moe.shared) add(linears, *moe.shared);
   return linears;
 }
 

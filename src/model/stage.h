@@ -27,6 +27,8 @@ struct Stage {
   // Rows from here on exist for statistics only (topped-up experts). -1: none. They are applied and
   // consumed like the others: the expert's next stage observes what becomes of them.
   std::int64_t observed_only_from = -1;
+  // An earlier stage of this site had the same hidden state: statistics have it already.
+  bool observed_before = false;
 
   // Fills x[piece_rows[piece], width].
   std::function<void(std::size_t piece, tensor::MatrixView x)> produce;

@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
+#include <cmath>
 #include <utility>
 
 #include "base/error.h"
+#include "model/attention_metric.h"
+#include "pipeline/top_up.h"
 #include "quant/gptq.h"
 #include "quant/shrink.h"
+#include "quant/teacher_target.h"
 
 namespace whit::pipeline {
 
@@ -19,43 +22,29 @@ using stats::Site;
 
 namespace {
 
+// Tokens that a metric is learnt from, and what is added to its diagonal, relative to the mean.
+constexpr std::int64_t kMetricTokens = 8192;
+constexpr double kMetricDamping = 0.03;
+
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::int64_t first_row_of(const Stage& stage, std::size_t piece) {
-  return std::accumulate(stage.piece_rows.begin(),
-                         stage.piece_rows.begin() + static_cast<std::ptrdiff_t>(piece),
-                         std::int64_t{0});
-}
-
-std::int64_t total_rows(const Stage& stage) {
-  return first_row_of(stage, stage.piece_rows.size());
+// How far the grid of the worst group reaches, in rms of what it holds.
+double reach_of(compute::Backend& backend, tensor::ConstMatrixView w,
+                const scheme::GroupedInt& weight) {
+  const std::vector<double> squares = backend.linalg().row_dots(w, w, weight.group_size);
+  const tensor::Tensor scales = backend.memory().download(weight.scales.view());
+  double most = 0;
+  for (std::size_t i = 0; i < squares.size(); ++i) {
+    const double rms = std::sqrt(squares[i] / static_cast<double>(weight.group_size));
+    const double end = static_cast<double>(scales.as<float>()[i]) * -scheme::code_min(weight.bits);
+    if (rms > 0) most = std::max(most, end / rms);
+  }
+  return most;
 }
 
 }  // namespace
-
-class CalibratingRunner::Pieces {
- public:
-  Pieces(const Stage& stage, compute::Backend& backend, bool keep)
-      : stage_(stage), backend_(backend), kept_(keep ? stage.piece_rows.size() : 0) {}
-
-  // Calls visit(x) with the hidden state of a piece.
-  template <typename Visit>
-  void with(std::size_t piece, Visit visit) {
-    if (!kept_.empty() && !kept_[piece].empty()) return visit(kept_[piece].matrix());
-    tensor::Tensor x =
-        backend_.memory().allocate({stage_.piece_rows[piece], stage_.width}, tensor::Dtype::kF32);
-    stage_.produce(piece, x.matrix());
-    visit(x.matrix());
-    if (!kept_.empty()) kept_[piece] = std::move(x);
-  }
-
- private:
-  const Stage& stage_;
-  compute::Backend& backend_;
-  std::vector<tensor::Tensor> kept_;
-};
 
 void CalibratingRunner::run(std::span<Stage> stages) {
   for (Stage& stage : stages) {
@@ -66,6 +55,7 @@ void CalibratingRunner::run(std::span<Stage> stages) {
 
 void CalibratingRunner::run_one(Stage& stage) {
   const auto bytes = static_cast<std::uint64_t>(total_rows(stage) * stage.width) * sizeof(float);
+  if (stage.site.site == Site::kAttnIn) learn_metrics(stage);
   Pieces pieces(stage, s_.backend, bytes <= s_.plan.piece_cache_bytes);
   std::vector<Applied> applied(stage.linears.size());
   quantize(stage, pieces, applied);
@@ -81,95 +71,112 @@ std::int64_t CalibratingRunner::expert_block(const model::LayerSpec&) {
   return s_.plan.expert_block;
 }
 
-quant::TeacherPull CalibratingRunner::Observed::pull(const Refinement& refinement) const {
-  return {input ? &*input : nullptr, refinement.teacher_share, residual ? &*residual : nullptr,
-          refinement.teacher_share};
+// A layer's MLP input is read by its router first and by its shared expert last.
+Observation& CalibratingRunner::observation_of(const Stage& stage, Pieces& pieces) {
+  std::optional<Observation>& place = is_layer_input(stage) ? layer_input_ : observation_;
+  if (!stage.observed_before || !place) place.emplace(observer_.observe(stage, pieces));
+  return *place;
 }
 
-CalibratingRunner::Observed CalibratingRunner::observe(const Stage& stage, Pieces& pieces) {
-  const Refinement& refinement = s_.plan.bound.recipe.refinement;
-  Observed observed{stats::Gram(s_.backend, stage.width), {}, {}};
-  if (s_.teacher != nullptr) {
-    observed.input.emplace(s_.backend, stage.width, stage.width);
-    if (refinement.residual && s_.teacher->has_residual(stage))
-      observed.residual.emplace(s_.backend, s_.plan.spec.hidden, stage.width);
-  }
-  std::size_t first_row = 0;
-  for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {
-    s_.cancel.throw_if_cancelled();
-    const auto rows = static_cast<std::size_t>(stage.piece_rows[piece]);
-    std::span<const float> weights;
-    if (refinement.route_weights && !stage.row_weights.empty())
-      weights = std::span(stage.row_weights).subspan(first_row, rows);
-    pieces.with(piece, [&](tensor::MatrixView x) {
-      observed.gram.observe(x, weights);
-      if (s_.teacher != nullptr) observe_teacher(stage, piece, x, observed);
-    });
-    first_row += rows;
-  }
-  observed.gram.freeze();
-  return observed;
-}
-
-void CalibratingRunner::observe_teacher(const Stage& stage, std::size_t piece, tensor::MatrixView x,
-                                        Observed& observed) {
-  auto difference = s_.backend.memory().allocate({x.rows, stage.width}, tensor::Dtype::kF32);
-  s_.teacher->input(stage, piece, difference.matrix());
-  s_.backend.linalg().scale_add(1.0F, difference.matrix(), -1.0F, x);
-  observed.input->observe(difference.matrix(), x);
-  if (!observed.residual) return;
-  auto residual = s_.backend.memory().allocate({x.rows, s_.plan.spec.hidden}, tensor::Dtype::kF32);
-  s_.teacher->residual(stage, piece, residual.matrix());
-  const auto own = s_.store.lease(model::Slot::kHidden, first_row_of(stage, piece), x.rows,
-                                  model::ActivationStore::Access::kRead);
-  s_.backend.linalg().scale_add(1.0F, residual.matrix(), -1.0F, own->view());
-  observed.residual->observe(residual.matrix(), x);
+bool CalibratingRunner::is_layer_input(const Stage& stage) const {
+  return stage.site.site == Site::kMlpIn && s_.plan.has_experts(stage.site.layer);
 }
 
 void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces,
                                  std::vector<Applied>& applied) {
-  const bool layer_input = stage.site.site == Site::kMlpIn && s_.plan.has_experts(stage.site.layer);
+  const Recipe& recipe = s_.plan.bound.recipe;
   const auto wanted = [&](const LinearSpec* linear) { return s_.plan.bound.quantizes(*linear); };
+  const auto refitted = [&](const LinearSpec* linear) { return s_.plan.refits(linear->weight()); };
   const auto count = std::count_if(stage.linears.begin(), stage.linears.end(), wanted);
-  if (count == 0 && !layer_input) return;
+  const bool works = count > 0 || std::any_of(stage.linears.begin(), stage.linears.end(), refitted);
+  if (!works && !is_layer_input(stage)) return;
 
   const auto start = std::chrono::steady_clock::now();
-  Observed observed = observe(stage, pieces);
-  if (layer_input) layer_gram_ = std::make_unique<stats::Gram>(std::move(observed.gram));
-  if (count == 0) return;
-  const stats::Gram& own = layer_input ? *layer_gram_ : observed.gram;
-  const std::optional<stats::Gram> shrunk =
-      stage.site.site == Site::kExpertIn ? expert_gram(stage, own) : std::nullopt;
-  const stats::Gram& used = shrunk ? *shrunk : own;
-
-  const Recipe& recipe = s_.plan.bound.recipe;
-  std::optional<quant::Factor> factor;
-  if (recipe.method == Method::kGptq)
-    factor.emplace(quant::factor_gram(s_.backend, used, {recipe.order, recipe.rel_damp}));
+  Observation& observation = observation_of(stage, pieces);
+  if (!works) return;
+  std::optional<HeldOutChoice> choice;
+  const stats::Gram& gram = settle(stage, observation, choice);
+  const quant::Factor* factor = observation.factor ? &*observation.factor : nullptr;
   const std::int64_t extra =
       stage.observed_only_from < 0 ? 0 : total_rows(stage) - stage.observed_only_from;
-  const double shared_seconds = seconds_since(start) / static_cast<double>(count);
+  const double shared_seconds =
+      seconds_since(start) / static_cast<double>(std::max<std::int64_t>(count, 1));
   for (std::size_t i = 0; i < stage.linears.size(); ++i) {
-    if (!wanted(stage.linears[i])) continue;
-    applied[i].weight = quantize_one(*stage.linears[i], used, factor ? &*factor : nullptr,
-                                     observed.pull(recipe.refinement), extra);
+    const LinearSpec& linear = *stage.linears[i];
+    if (!wanted(&linear) && !refitted(&linear)) continue;
+    double share = recipe.refinement.teacher_share;
+    if (choice && s_.teacher != nullptr) share = choice->share(s_.source.linear(linear)->matrix());
+    const quant::TeacherPull pull = observation.all.pull(share);
+    if (refitted(&linear)) {
+      applied[i].weight = refit_one(linear, *factor, pull);
+      continue;
+    }
+    applied[i].weight = quantize_one(linear, gram, factor, pull, extra);
     records_.back().seconds += shared_seconds;
     record(records_.back());
   }
 }
 
-std::optional<stats::Gram> CalibratingRunner::expert_gram(const Stage& stage,
-                                                          const stats::Gram& own) {
-  base::check(layer_gram_ != nullptr, "a layer's input is observed before its experts");
-  const std::int64_t routed =
-      stage.observed_only_from < 0 ? total_rows(stage) : stage.observed_only_from;
-  if (routed == 0)
+const stats::Gram& CalibratingRunner::settle(const Stage& stage, Observation& observation,
+                                             std::optional<HeldOutChoice>& choice) {
+  const Recipe& recipe = s_.plan.bound.recipe;
+  const stats::Gram& own = observation.all.gram;
+  const bool expert = stage.site.site == Site::kExpertIn;
+  base::check(!expert || layer_input_.has_value(),
+              "a layer's input is observed before its experts");
+  const stats::Gram* layer = expert ? &layer_input_->all.gram : nullptr;
+  if (expert && (stage.observed_only_from == 0 || total_rows(stage) == 0))
     warn(fmt::format(
         "{}: no token was routed here; its Gram leans on the likeliest tokens and the layer's",
         stats::to_string(stage.site)));
-  const std::int64_t count = quant::shrink_count(own.tokens(), own.width());
-  if (count == 0) return {};
-  return quant::shrink_gram(s_.backend, own, *layer_gram_, count);
+  std::int64_t layer_tokens = expert ? quant::shrink_count(own.tokens(), own.width()) : 0;
+  double damping = recipe.rel_damp;
+  if (recipe.method == Method::kGptq && recipe.refinement.held_out) {
+    choice.emplace(s_.backend, recipe, observation, layer);
+    if (!choice->possible()) choice.reset();
+  }
+  if (choice && !observation.factor) {
+    std::vector<HeldOutChoice::Linear> linears;
+    for (const LinearSpec* linear : stage.linears)
+      if (s_.plan.bound.quantizes(*linear))
+        linears.push_back({s_.source.linear(*linear), s_.plan.bound.grid(*linear)});
+    choice->choose(linears);
+    damping = choice->damping();
+    layer_tokens = choice->layer_tokens();
+  }
+  shrunk_.reset();
+  if (layer_tokens > 0) shrunk_.emplace(quant::shrink_gram(s_.backend, own, *layer, layer_tokens));
+  const stats::Gram& used = shrunk_ ? *shrunk_ : own;
+  if (recipe.method == Method::kGptq && !observation.factor)
+    observation.factor.emplace(quant::factor_gram(s_.backend, used, {recipe.order, damping}));
+  return used;
+}
+
+// Before anything of the layer is quantized.
+void CalibratingRunner::learn_metrics(const Stage& stage) {
+  metrics_.clear();
+  const Recipe& recipe = s_.plan.bound.recipe;
+  if (!recipe.refinement.output_metric || recipe.method != Method::kGptq) return;
+  const model::LayerSpec& layer = s_.plan.layer(stage.site.layer);
+  model::ForwardContext context{s_.backend, s_.source, s_.store, s_.sequences, *this};
+  for (const model::LinearMetric& metric : model::attention_metrics(context, layer, kMetricTokens))
+    if (s_.plan.bound.quantizes(*metric.linear))
+      metrics_.emplace(metric.linear,
+                       quant::factor_metric(s_.backend, metric.metric.matrix(), kMetricDamping));
+}
+
+const quant::OutputMetric* CalibratingRunner::metric_of(const LinearSpec& linear) const {
+  const auto found = metrics_.find(&linear);
+  return found == metrics_.end() ? nullptr : &found->second;
+}
+
+model::WeightHandle CalibratingRunner::refit_one(const LinearSpec& linear,
+                                                 const quant::Factor& factor,
+                                                 const quant::TeacherPull& pull) {
+  base::check(pull.input != nullptr, "a teacher sees what every router reads");
+  const auto weight = s_.source.linear(linear);
+  const tensor::Tensor moved = quant::teacher_target(s_.backend, weight->matrix(), factor, pull);
+  return s_.writer.refitted(linear.weight(), moved);
 }
 
 model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
@@ -189,7 +196,7 @@ model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
       s_.backend.memory().allocate({linear.out_features, linear.in_features}, tensor::Dtype::kF32);
   const Refinement& refinement = bound.recipe.refinement;
   const quant::RefineArgs refine{refinement.weighted_scales, refinement.refit_scales,
-                                 refinement.descent_passes};
+                                 refinement.descent_passes, metric_of(linear)};
   quant::WeightReport report;
   scheme::GroupedInt quantized =
       factor != nullptr ? quant::gptq(s_.backend, target, gram, *factor, bound.grid(linear),
@@ -204,7 +211,7 @@ model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
   s_.writer.packed(linear, quantized);
   records_.push_back({linear.module, std::string(name_of(bound.recipe.method)), gram.tokens(),
                       extra_tokens, report.proxy_error, report.proxy_error_rtn, report.damping,
-                      seconds_since(start)});
+                      reach_of(s_.backend, target, quantized), seconds_since(start)});
   if (report.factor_attempts > 1)
     warn(fmt::format("{}: the Hessian needed {} times damping {}", linear.module,
                      report.factor_attempts, report.damping));
@@ -230,47 +237,23 @@ void CalibratingRunner::apply(Stage& stage, Pieces& pieces, const std::vector<Ap
   }
 }
 
-// The tokens whose router scores for `expert` are highest among those not routed to it, until it
-// has seen min_expert_tokens.
 std::vector<std::int32_t> CalibratingRunner::extra_rows(const model::LayerSpec& layer, int expert,
                                                         std::span<const std::int32_t> routed,
                                                         std::span<const float> scores) {
   const auto& moe = std::get<model::MoeSpec>(layer.mlp);
-  const auto& gate = moe.experts[static_cast<std::size_t>(expert)].gate;
-  if (!s_.plan.bound.quantizes(gate) &&
-      !s_.plan.bound.quantizes(moe.experts[static_cast<std::size_t>(expert)].down))
-    return {};
-  const std::size_t experts = moe.experts.size();
-  const auto tokens = static_cast<std::int32_t>(scores.size() / experts);
-  const std::int64_t wanted = s_.plan.bound.recipe.min_expert_tokens > 0
-                                  ? s_.plan.bound.recipe.min_expert_tokens
-                                  : gate.in_features;
-  const std::int64_t missing = wanted - static_cast<std::int64_t>(routed.size());
-  if (missing <= 0) return {};
-  std::vector<std::int32_t> others;
-  others.reserve(static_cast<std::size_t>(tokens));
-  std::size_t next = 0;
-  for (std::int32_t t = 0; t < tokens; ++t) {
-    if (next < routed.size() && routed[next] == t)
-      ++next;
-    else
-      others.push_back(t);
-  }
-  const auto keep = std::min<std::size_t>(static_cast<std::size_t>(missing), others.size());
-  const auto score = [&](std::int32_t t) {
-    return scores[static_cast<std::size_t>(t) * experts + static_cast<std::size_t>(expert)];
-  };
-  std::partial_sort(others.begin(), others.begin() + static_cast<std::ptrdiff_t>(keep),
-                    others.end(), [&](std::int32_t a, std::int32_t b) {
-                      return score(a) != score(b) ? score(a) > score(b) : a < b;
-                    });
-  others.resize(keep);
-  std::sort(others.begin(), others.end());
+  const auto& spec = moe.experts[static_cast<std::size_t>(expert)];
+  if (!s_.plan.bound.quantizes(spec.gate) && !s_.plan.bound.quantizes(spec.down)) return {};
+  const std::int64_t stated = s_.plan.bound.recipe.min_expert_tokens;
+  const std::int64_t wanted = stated > 0 ? stated : spec.gate.in_features;
+  const std::vector<std::int32_t> rows =
+      likeliest_rows(scores, moe.experts.size(), static_cast<std::size_t>(expert), routed,
+                     wanted - static_cast<std::int64_t>(routed.size()));
+  if (rows.empty()) return {};
   s_.events.emit({"expert_topped_up",
                   {{"name", fmt::format("{}mlp.experts.{}", layer.prefix, expert)},
                    {"routed", static_cast<std::int64_t>(routed.size())},
-                   {"extra", static_cast<std::int64_t>(keep)}}});
-  return others;
+                   {"extra", static_cast<std::int64_t>(rows.size())}}});
+  return rows;
 }
 
 void CalibratingRunner::record(WeightRecord record) {
@@ -280,6 +263,7 @@ void CalibratingRunner::record(WeightRecord record) {
                      {"tokens", record.tokens},
                      {"extra_tokens", record.extra_tokens},
                      {"damping", record.damping},
+                     {"reach", record.reach},
                      {"seconds", record.seconds}}};
   if (record.proxy_error) event.fields.emplace_back("proxy_error", *record.proxy_error);
   if (record.proxy_error_rtn) event.fields.emplace_back("proxy_error_rtn", *record.proxy_error_rtn);

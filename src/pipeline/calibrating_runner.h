@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,12 +11,13 @@
 #include "base/event.h"
 #include "model/stage.h"
 #include "model/weights.h"
+#include "pipeline/held_out.h"
+#include "pipeline/observer.h"
 #include "pipeline/plan.h"
 #include "pipeline/run.h"
 #include "pipeline/step_writer.h"
 #include "pipeline/teacher.h"
-#include "quant/teacher_target.h"
-#include "stats/cross_gram.h"
+#include "quant/output_metric.h"
 
 namespace whit::pipeline {
 
@@ -29,12 +31,15 @@ class CalibratingRunner final : public model::StageRunner {
     model::WeightSource& source;  // what the model's author published
     model::WeightSource& output;  // what stays unquantized, as it will be written
     model::ActivationStore& store;
+    const model::Sequences& sequences;
     Teacher* teacher;  // the original model's stream, or null
     StepWriter& writer;
     base::EventSink& events;
     const base::CancelToken& cancel;
   };
-  explicit CalibratingRunner(const Services& services) : s_(services) {}
+  explicit CalibratingRunner(const Services& services)
+      : s_(services),
+        observer_(services.plan, services.backend, services.store, services.teacher) {}
 
   void run(std::span<model::Stage> stages) override;
   std::int64_t expert_block(const model::LayerSpec& layer) override;
@@ -52,33 +57,33 @@ class CalibratingRunner final : public model::StageRunner {
     model::WeightHandle weight;
     model::WeightHandle bias;
   };
-  // The pieces of one stage: computed once and kept while the plan's memory allows it, else again.
-  class Pieces;
-
-  // What the visit of a stage's hidden state leaves behind.
-  struct Observed {
-    stats::Gram gram;
-    std::optional<stats::CrossGram> input, residual;  // against the teacher's
-    quant::TeacherPull pull(const Refinement& refinement) const;
-  };
-
   void run_one(model::Stage& stage);
-  Observed observe(const model::Stage& stage, Pieces& pieces);
-  void observe_teacher(const model::Stage& stage, std::size_t piece, tensor::MatrixView x,
-                       Observed& observed);
-  // A Gram that leans on the layer's, where the expert has seen too little.
-  std::optional<stats::Gram> expert_gram(const model::Stage& stage, const stats::Gram& own);
+  bool is_layer_input(const model::Stage& stage) const;
+  Observation& observation_of(const model::Stage& stage, Pieces& pieces);
   void quantize(const model::Stage& stage, Pieces& pieces, std::vector<Applied>& applied);
+  // What a stage's linears share: the Gram in use and its factor. Fills observation.factor.
+  const stats::Gram& settle(const model::Stage& stage, Observation& observation,
+                            std::optional<HeldOutChoice>& choice);
   model::WeightHandle quantize_one(const model::LinearSpec& linear, const stats::Gram& gram,
                                    const quant::Factor* factor, const quant::TeacherPull& pull,
                                    std::int64_t extra_tokens);
+  void learn_metrics(const model::Stage& stage);
+  const quant::OutputMetric* metric_of(const model::LinearSpec& linear) const;
+  // What stays unquantized but aims at the teacher's output too.
+  model::WeightHandle refit_one(const model::LinearSpec& linear, const quant::Factor& factor,
+                                const quant::TeacherPull& pull);
   void apply(model::Stage& stage, Pieces& pieces, const std::vector<Applied>& applied);
   void record(WeightRecord record);
   void warn(std::string text);
 
   Services s_;
-  // Gram of the layer's MLP input over all tokens, toward which cold experts are shrunk.
-  std::unique_ptr<stats::Gram> layer_gram_;
+  Observer observer_;
+  // Of the layer's MLP input over all tokens: the router's and the shared expert's; cold experts
+  // lean on its Gram.
+  std::optional<Observation> layer_input_;
+  std::optional<Observation> observation_;                           // of the stage at work
+  std::optional<stats::Gram> shrunk_;                                // of a cold expert at work
+  std::map<const model::LinearSpec*, quant::OutputMetric> metrics_;  // of this layer's attention
   std::vector<WeightRecord> records_;
   std::vector<std::string> warnings_;
 };

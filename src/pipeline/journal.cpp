@@ -45,6 +45,7 @@ WeightRecord weight_from_json(const json& object) {
   record.proxy_error = optional_number(object, "proxy_error");
   record.proxy_error_rtn = optional_number(object, "proxy_error_rtn");
   record.damping = object.at("damping").get<double>();
+  record.reach = object.at("reach").get<double>();
   record.seconds = object.at("seconds").get<double>();
   return record;
 }
@@ -100,6 +101,7 @@ ordered_json to_json(const WeightRecord& record) {
           {"proxy_error", number(record.proxy_error)},
           {"proxy_error_rtn", number(record.proxy_error_rtn)},
           {"damping", record.damping},
+          {"reach", record.reach},
           {"seconds", record.seconds}};
 }
 

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/memory.h"
 #include "model/activations.h"
+#include "model/attention_metric.h"
 
 namespace whit::pipeline {
 
@@ -71,19 +73,42 @@ std::int64_t widest_site(const model::LayerSpec& layer) {
 }
 
 // Quantizing one linear: weight, its copy in processing order, errors, decoded result and codes;
-// Gram, ordered Hessian and factor; a tile of inputs and outputs. The teacher adds the moved weight
-// in two orders, a cross Gram and the residual's.
-std::uint64_t working_set(const model::LayerSpec& layer, bool teacher) {
+// Gram, ordered Hessian and factor; a tile of inputs and outputs. Refining takes an error and bands
+// of H. The teacher adds the moved weight in two orders, a cross Gram and the residual's; held-out
+// choices both sums in halves, a factor and a trial; a metric its blocks and a second sweep.
+std::uint64_t working_set(const model::LayerSpec& layer, const Refinement& refinement, bool teacher,
+                          std::int64_t hidden) {
+  constexpr std::int64_t kBand = 128;
   std::uint64_t most = 0;
   for (const auto* linear : model::linears_of(layer)) {
     const std::uint64_t weight = bytes(linear->out_features, linear->in_features);
     const std::uint64_t gram = bytes(linear->in_features, linear->in_features);
+    const std::uint64_t residual = bytes(hidden, linear->in_features);
     const std::uint64_t tile =
         bytes(2 * model::kTileTokens, linear->in_features + 2 * linear->out_features);
-    const std::uint64_t plain = 6 * weight + 4 * gram + tile;
-    most = std::max(most, plain + (teacher ? 3 * weight + gram + tile : 0));
+    std::uint64_t sum = 6 * weight + 4 * gram + tile;
+    if (refinement.descent_passes > 0 || refinement.refit_scales)
+      sum += weight + bytes(kBand, linear->out_features + linear->in_features);
+    if (refinement.refit_scales) sum += 64 * kMiB;
+    if (teacher) sum += 3 * weight + gram + residual + tile;
+    if (refinement.held_out) sum += 3 * weight + 3 * gram + (teacher ? 2 * (gram + residual) : 0);
+    if (const std::int64_t block = model::metric_block(layer, *linear);
+        refinement.output_metric && block > 0)
+      sum += 4 * weight + 3 * bytes(linear->out_features, block);
+    most = std::max(most, sum);
   }
   return most;
+}
+
+// A layer's attention and its gradient on one tile, and the metrics of its linears.
+std::uint64_t metric_set(const model::LayerSpec& layer, const Refinement& refinement) {
+  if (!refinement.output_metric) return 0;
+  std::uint64_t sum = 0;
+  for (const auto* linear : model::linears_of(layer))
+    if (const std::int64_t block = model::metric_block(layer, *linear); block > 0)
+      sum += bytes(4 * model::kTileTokens + 3 * block, linear->out_features) +
+             bytes(linear->out_features, linear->in_features);
+  return sum;
 }
 
 // The mids of one block of experts: routed rows of all its experts, at the average load times two.
@@ -94,6 +119,12 @@ std::uint64_t expert_mids(const model::LayerSpec& layer, std::int64_t tokens, st
   const std::int64_t rows =
       std::min(block * tokens, 2 * block * tokens * moe->router.top_k / experts + block * 512);
   return bytes(rows, moe->experts.front().down.in_features);
+}
+
+std::uint64_t working_of(const model::LayerSpec& layer, const Plan& plan, bool teacher) {
+  const Refinement& refinement = plan.bound.recipe.refinement;
+  return std::max(working_set(layer, refinement, teacher, plan.spec.hidden),
+                  metric_set(layer, refinement));
 }
 
 // What the hungriest layer needs, in bytes.
@@ -113,22 +144,26 @@ Needs needs_of(const Plan& plan) {
   const std::int64_t tokens = plan.tokens;
   const std::int64_t hidden = plan.spec.hidden;
   const bool teacher = plan.bound.recipe.refinement.teacher && tokens > 0;
+  const std::int64_t taught =
+      teacher ? static_cast<std::int64_t>(std::ceil(plan.bound.recipe.refinement.teacher_part *
+                                                    static_cast<double>(tokens)))
+              : 0;
   Needs needs;
   std::uint64_t slots = 0, routing = 0, remembered = 0;
   for (const auto& step : plan.steps) {
     if (step.layer == nullptr) continue;
-    needs.working = std::max(needs.working, working_set(*step.layer, teacher));
+    needs.working = std::max(needs.working, working_of(*step.layer, plan, teacher));
     slots = std::max(slots, bytes(tokens, slot_columns(*step.layer, hidden)));
     routing = std::max(routing, routing_bytes(*step.layer, tokens));
     if (teacher)
-      remembered = std::max(remembered, bytes(tokens, teacher_columns(*step.layer, hidden)));
+      remembered = std::max(remembered, bytes(taught, teacher_columns(*step.layer, hidden)));
     needs.cache = std::max(needs.cache, bytes(tokens, widest_site(*step.layer)));
     for (std::size_t block = 0; block < kBlocks.size(); ++block)
       needs.mids[block] = std::max(
           needs.mids[block], (teacher ? 2 : 1) * expert_mids(*step.layer, tokens, kBlocks[block]));
   }
   needs.fixed += routing + (tokens > 0 ? bytes(plan.spec.vocabulary, hidden) : 0);
-  needs.activations = (teacher ? 2 : 1) * bytes(tokens, hidden) + slots + remembered;
+  needs.activations = bytes(tokens + taught, hidden) + slots + remembered;
   return needs;
 }
 
@@ -156,7 +191,7 @@ void plan_memory(Plan& plan, std::uint64_t limit) {
   for (auto& step : plan.steps)
     step.peak_memory_bytes = step.layer == nullptr ? kProcess
                                                    : plan.peak_memory_bytes - needs.working +
-                                                         working_set(*step.layer, teacher);
+                                                         working_of(*step.layer, plan, teacher);
 }
 
 }  // namespace whit::pipeline

@@ -59,9 +59,14 @@ class ResumedWeights final : public ForwardingWeights {
  public:
   ResumedWeights(const Plan& plan, model::WeightSource& inner, const checkpoint::Checkpoint& shards,
                  compute::Backend& backend)
-      : ForwardingWeights(inner), plan_(plan), reader_(shards), backend_(backend) {}
+      : ForwardingWeights(inner),
+        plan_(plan),
+        reader_(shards),
+        written_(model::make_checkpoint_weights(shards, backend)),
+        backend_(backend) {}
 
   model::WeightHandle linear(const model::LinearSpec& spec) override {
+    if (plan_.refits(spec.weight())) return written_->linear(spec);
     if (!plan_.bound.quantizes(spec)) return inner_.linear(spec);
     const auto weight = reader_.read(spec.module);
     base::check(weight.has_value() && std::holds_alternative<scheme::GroupedInt>(*weight),
@@ -75,6 +80,7 @@ class ResumedWeights final : public ForwardingWeights {
  private:
   const Plan& plan_;
   formats::PackedReader reader_;
+  std::unique_ptr<model::WeightSource> written_;
   compute::Backend& backend_;
 };
 

@@ -1,6 +1,7 @@
 #include "pipeline/plan.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
@@ -8,6 +9,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "formats/format.h"
+#include "model/attention_metric.h"
 #include "model/inventory.h"
 #include "pipeline/memory_plan.h"
 
@@ -59,6 +61,10 @@ class Ledger {
     plan_.parameters += tensor::element_count(info.shape);
     if (linear != linears_.end() && plan_.bound.quantizes(*linear->second)) {
       pack(*linear->second);
+    } else if (refits(spec)) {
+      const auto dtype = numeric::bits_of(info.dtype) == 8 ? plan_.bound.recipe.dtype : info.dtype;
+      tensors_.push_back({{spec.name, dtype, info.shape}, Origin::kRefitted, nullptr});
+      plan_.refitted.push_back(spec.name);
     } else if (linear != linears_.end() && numeric::bits_of(info.dtype) == 8) {
       tensors_.push_back({{spec.name, plan_.bound.recipe.dtype, info.shape},
                           Origin::kDequantized,
@@ -92,6 +98,16 @@ class Ledger {
   }
 
  private:
+  // What stays unquantized and may still aim at the teacher's output: routers, and the head or,
+  // where the head is the embedding, the norm before it.
+  bool refits(const model::TensorSpec& tensor) const {
+    const Refinement& refinement = plan_.bound.recipe.refinement;
+    if (!refinement.teacher || !refinement.unquantized || plan_.tokens == 0) return false;
+    if (tensor.role == model::Role::kRouter) return true;
+    const model::ModelSpec& spec = plan_.spec;
+    return tensor.name == (spec.tied ? spec.final_norm.weight.name : spec.head.weight());
+  }
+
   void pack(const model::LinearSpec& spec) {
     for (auto& entry : formats::packed_layout(spec.module, spec.out_features, spec.in_features,
                                               plan_.bound.weights, plan_.bound.scale_dtype))
@@ -114,7 +130,28 @@ class Ledger {
   std::vector<OutputTensor> tensors_;
 };
 
-// Multiply-adds count twice: forward of every token, Gram, factor and sweep of every weight.
+// Multiply-adds count twice: forward of every token, the teacher's beside it, Gram, factor, sweep
+// and what refines it. A refit of the scales is worth about two passes over N K², a descent's pass
+// as well, the teacher's target four.
+double linear_flops(const Plan& plan, const model::LayerSpec& layer,
+                    const model::LinearSpec& linear, double seen, bool first_of_site) {
+  const Refinement& refinement = plan.bound.recipe.refinement;
+  const auto n = static_cast<double>(linear.out_features);
+  const auto k = static_cast<double>(linear.in_features);
+  const double taught = refinement.teacher ? refinement.teacher_part * seen : 0;
+  double flops = 2 * n * k * (seen + (linear.reads.expert >= 0 ? 2 : 1) * taught);
+  if (!plan.bound.quantizes(linear)) return flops;
+  const bool metric = refinement.output_metric && model::metric_block(layer, linear) > 0;
+  const double refining = (refinement.refit_scales ? 4 : 0) + 2 * refinement.descent_passes;
+  const double sweeps = 1 + refining + (metric ? 1 + 4 * refinement.descent_passes : 0) +
+                        (refinement.teacher ? 4 : 0) +
+                        (refinement.held_out ? 3 + (refinement.teacher ? 8 : 0) : 0);
+  flops += sweeps * n * k * k;
+  if (first_of_site)
+    flops += seen * k * k + 2 * taught * k * k + k * k * k / 3 * (refinement.held_out ? 5 : 1);
+  return flops;
+}
+
 double layer_flops(const Plan& plan, const model::LayerSpec& layer) {
   double flops = 0;
   const auto tokens = static_cast<double>(plan.tokens);
@@ -124,19 +161,9 @@ double layer_flops(const Plan& plan, const model::LayerSpec& layer) {
                                             static_cast<double>(moe->experts.size());
   stats::TapId last{-1, stats::Site::kAttnIn, -1};
   for (const auto* linear : model::linears_of(layer)) {
-    const auto n = static_cast<double>(linear->out_features);
-    const auto k = static_cast<double>(linear->in_features);
-    const double seen = linear->reads.expert >= 0 ? tokens * share : tokens;
-    const Refinement& refinement = plan.bound.recipe.refinement;
-    flops += (refinement.teacher ? 4 : 2) * seen * n * k;
-    if (!plan.bound.quantizes(*linear)) continue;
-    // A refit of the scales and a pass of descent cost about one sweep each; the teacher's target
-    // two triangular solves and a product.
-    flops += n * k * k *
-             (1 + refinement.descent_passes + (refinement.refit_scales ? 1 : 0) +
-              (refinement.teacher ? 4 : 0));
-    if (linear->reads != last) flops += seen * k * k * (refinement.teacher ? 3 : 1) + k * k * k / 3;
-    last = linear->reads;
+    flops += linear_flops(plan, layer, *linear, linear->reads.expert >= 0 ? tokens * share : tokens,
+                          linear->reads != last);
+    if (plan.bound.quantizes(*linear)) last = linear->reads;
   }
   return flops;
 }
@@ -144,18 +171,26 @@ double layer_flops(const Plan& plan, const model::LayerSpec& layer) {
 void add_steps(Plan& plan, const Checkpoint& source) {
   Ledger ledger(plan, source);
   const auto tensors = model::inventory(plan.spec);
-  const auto add_step = [&](Step step, int layer) {
+  const auto add_step = [&](Step step, const auto& belongs) {
     for (const auto& tensor : tensors)
-      if (tensor.layer == layer) ledger.add(tensor);
+      if (belongs(tensor)) ledger.add(tensor);
     plan.steps.push_back(std::move(step));
     ledger.close_step(plan.steps.size() - 1);
   };
-  add_step({"embedding and head", nullptr, false, 0, 0}, -1);
-  for (const bool mtp : {false, true})
-    for (const auto& layer : mtp ? plan.spec.mtp_layers : plan.spec.layers)
-      add_step({fmt::format("layer {}{}", layer.index, mtp ? " (MTP)" : ""), &layer, mtp,
-                layer_flops(plan, layer), 0},
-               layer.index);
+  const auto add_layer = [&](const model::LayerSpec& layer, bool mtp) {
+    add_step({fmt::format("layer {}{}", layer.index, mtp ? " (MTP)" : ""), &layer, mtp, false,
+              layer_flops(plan, layer), 0},
+             [&](const model::TensorSpec& tensor) { return tensor.layer == layer.index; });
+  };
+  const auto of_head = [&](const model::TensorSpec& tensor) {
+    return tensor.name == plan.spec.final_norm.weight.name ||
+           tensor.name == plan.spec.head_module + ".weight";
+  };
+  add_step({"embedding", nullptr, false, false, 0, 0},
+           [&](const model::TensorSpec& tensor) { return tensor.layer == -1 && !of_head(tensor); });
+  for (const auto& layer : plan.spec.layers) add_layer(layer, false);
+  add_step({"norm and head", nullptr, false, true, 0, 0}, of_head);
+  for (const auto& layer : plan.spec.mtp_layers) add_layer(layer, true);
 }
 
 // Refuses tensors that the inventory does not know: nothing is dropped in silence.
@@ -172,13 +207,10 @@ void name_shards(Plan& plan) {
   for (std::size_t i = 0; i < plan.shards.size(); ++i) {
     OutputShard& shard = plan.shards[i];
     shard.file = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, plan.shards.size());
-    std::vector<checkpoint::SafetensorsWriter::Entry> entries;
-    for (const auto& tensor : shard.tensors) {
-      entries.push_back(tensor.entry);
+    for (const auto& tensor : shard.tensors)
       plan.bits_per_weight +=
           8 * static_cast<double>(tensor::byte_size(tensor.entry.shape, tensor.entry.dtype));
-    }
-    shard.bytes = checkpoint::safetensors_bytes(entries);
+    shard.bytes = checkpoint::safetensors_bytes(shard.entries(), shard.metadata());
     plan.output_bytes += shard.bytes;
   }
   plan.bits_per_weight /= static_cast<double>(std::max<std::int64_t>(plan.parameters, 1));
@@ -186,11 +218,33 @@ void name_shards(Plan& plan) {
 
 }  // namespace
 
-bool Plan::has_experts(int index) const {
+std::vector<checkpoint::SafetensorsWriter::Entry> OutputShard::entries() const {
+  std::vector<checkpoint::SafetensorsWriter::Entry> result;
+  for (const auto& tensor : tensors) result.push_back(tensor.entry);
+  return result;
+}
+
+checkpoint::SafetensorsWriter::Metadata OutputShard::metadata() const {
+  std::vector<std::string> names;
+  for (const auto& tensor : tensors)
+    if (tensor.origin == Origin::kRefitted) names.push_back(tensor.entry.name);
+  if (names.empty()) return {};
+  return {{std::string(formats::kRefittedKey), fmt::format("{}", fmt::join(names, ","))}};
+}
+
+bool Plan::refits(const std::string& tensor) const {
+  return std::binary_search(refitted.begin(), refitted.end(), tensor);
+}
+
+const model::LayerSpec& Plan::layer(int index) const {
   for (const auto* layers : {&spec.layers, &spec.mtp_layers})
     for (const auto& layer : *layers)
-      if (layer.index == index) return std::holds_alternative<model::MoeSpec>(layer.mlp);
-  return false;
+      if (layer.index == index) return layer;
+  fail(ErrorKind::kBug, fmt::format("layer {}", index), "is no layer of the model");
+}
+
+bool Plan::has_experts(int index) const {
+  return std::holds_alternative<model::MoeSpec>(layer(index).mlp);
 }
 
 std::unique_ptr<Plan> make_plan(const Checkpoint& checkpoint, const Recipe& recipe) {
@@ -203,7 +257,8 @@ std::unique_ptr<Plan> make_plan(const Checkpoint& checkpoint, const Recipe& reci
       recipe.calibration.empty() ? 0 : recipe.samples.samples * recipe.samples.max_length;
   add_steps(*plan, checkpoint);
   name_shards(*plan);
-  for (auto* list : {&plan->quantized, &plan->copied, &plan->dequantized, &plan->ignored})
+  for (auto* list :
+       {&plan->quantized, &plan->copied, &plan->dequantized, &plan->refitted, &plan->ignored})
     std::sort(list->begin(), list->end());
   for (const auto& step : plan->steps) plan->flops += step.flops;
 

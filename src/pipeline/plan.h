@@ -17,12 +17,13 @@ enum class Origin : std::uint8_t {
   kCopied,       // bit for bit
   kDequantized,  // FP8 at the source, written in recipe.dtype
   kPacked,       // made by quantizing `module`
+  kRefitted,     // unquantized, moved to what the teacher's stream asks for
 };
 
 struct OutputTensor {
   checkpoint::SafetensorsWriter::Entry entry;
   Origin origin = Origin::kCopied;
-  const model::LinearSpec* linear = nullptr;  // of packed and dequantized weights
+  const model::LinearSpec* linear = nullptr;  // of packed, dequantized and refitted weights
 };
 
 // One file of the output.
@@ -31,13 +32,18 @@ struct OutputShard {
   std::size_t step = 0;  // index into Plan::steps; the step that writes it
   std::vector<OutputTensor> tensors;
   std::uint64_t bytes = 0;
+
+  std::vector<checkpoint::SafetensorsWriter::Entry> entries() const;
+  // Names its refitted tensors, so that a reader need not take them for copies.
+  checkpoint::SafetensorsWriter::Metadata metadata() const;
 };
 
-// The unit of work, of journaling and of resuming: what surrounds the layers, or one layer.
+// The unit of work, of journaling and of resuming: the embedding, one layer, or the head.
 struct Step {
   std::string name;                         // "layer 3"
-  const model::LayerSpec* layer = nullptr;  // null: embedding, norm and head
+  const model::LayerSpec* layer = nullptr;  // null: the embedding, or norm and head
   bool mtp = false;
+  bool head = false;
   double flops = 0;
   std::uint64_t peak_memory_bytes = 0;
 };
@@ -50,6 +56,7 @@ struct Plan {
   std::vector<std::string> quantized;  // tensor names of the source; each list is sorted
   std::vector<std::string> copied;     // the dequantized included
   std::vector<std::string> dequantized;
+  std::vector<std::string> refitted;
   std::vector<std::string> ignored;  // buffers that no loader wants, by name
   std::int64_t tokens = 0;           // calibration tokens at most
   std::int64_t parameters = 0;       // logical elements of the model's tensors
@@ -63,6 +70,8 @@ struct Plan {
   std::uint64_t disk_bytes = 0;  // output and spill
   double flops = 0;
 
+  bool refits(const std::string& tensor) const;
+  const model::LayerSpec& layer(int index) const;
   // Whether decoder or MTP layer `index` routes tokens to experts.
   bool has_experts(int index) const;
 

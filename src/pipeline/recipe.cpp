@@ -139,11 +139,21 @@ std::optional<Quality> quality_from_name(std::string_view name) {
 
 Refinement refinement_of(Quality quality) {
   Refinement refinement;
-  if (quality != Quality::kBest) return refinement;
+  if (quality == Quality::kFast) return refinement;
   refinement.weighted_scales = true;
   refinement.refit_scales = true;
-  refinement.descent_passes = 3;
+  refinement.descent_passes = 1;
+  refinement.output_metric = true;
   refinement.teacher = true;
+  refinement.teacher_part = 0.125;
+  refinement.teacher_share = 0.75;  // an eighth of the tokens: more would aim at their noise
+  if (quality == Quality::kDefault) return refinement;
+  refinement.descent_passes = 3;
+  refinement.teacher_part = 1;
+  refinement.teacher_share = 1;
+  refinement.unquantized = true;
+  refinement.route_weights = true;
+  refinement.held_out = true;
   return refinement;
 }
 

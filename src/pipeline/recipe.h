@@ -28,9 +28,13 @@ struct Refinement {
   bool weighted_scales = false;  // scale search weighted by the Hessian's diagonal
   bool refit_scales = false;     // least squares after the sweep
   int descent_passes = 0;        // coordinate descent on the proxy error
+  bool output_metric = false;    // attention's linears: which errors matter to its output, together
   bool teacher = false;          // a second stream: the original model's activations
+  double teacher_part = 1.0;     // of the sequences that run through the original model too
+  bool held_out = false;         // damping, shrinkage and share chosen on held-out tokens
   double teacher_share = 1.0;    // how much of the difference between the streams is aimed at
   bool residual = true;          // output projections also correct the residual stream
+  bool unquantized = false;      // routers and the head aim at the teacher's output too
   bool route_weights = false;    // experts' Grams weighted by the router
   bool operator==(const Refinement&) const = default;
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "base/error.h"
@@ -14,6 +15,7 @@
 #include "pipeline/activation_file.h"
 #include "pipeline/calibrating_runner.h"
 #include "pipeline/carry_over.h"
+#include "pipeline/head_refit.h"
 #include "pipeline/job.h"
 #include "pipeline/journal.h"
 #include "pipeline/output_weights.h"
@@ -53,6 +55,16 @@ model::Sequences draw_sequences(const Checkpoint& source, const Plan& plan, RunR
     result.warnings.push_back(std::move(text));
   }
   return sequences;
+}
+
+model::Sequences first_part(const model::Sequences& all, double part) {
+  model::Sequences result;
+  const auto count = static_cast<std::int64_t>(std::ceil(static_cast<double>(all.count()) * part));
+  for (std::size_t s = 0; s < static_cast<std::size_t>(count); ++s)
+    result.append(
+        std::span(all.ids).subspan(static_cast<std::size_t>(all.starts[s]),
+                                   static_cast<std::size_t>(all.starts[s + 1] - all.starts[s])));
+  return result;
 }
 
 // One quantization job, from an opened checkpoint to a whole folder.
@@ -107,8 +119,10 @@ class Job {
     const bool forward = sequences_.tokens() > 0;
     if (forward) store_ = make_store();
     if (forward && plan_->bound.recipe.refinement.teacher)
-      teacher_ = std::make_unique<Teacher>(*plan_, backend_, *source_weights_, sequences_,
-                                           [this] { return make_store(); });
+      teacher_ = std::make_unique<Teacher>(
+          *plan_, backend_, *source_weights_,
+          first_part(sequences_, plan_->bound.recipe.refinement.teacher_part),
+          [this] { return make_store(); });
     for (std::size_t i = 0; i < plan_->steps.size(); ++i) {
       cancel_.throw_if_cancelled();
       const bool resumed = i < finished;
@@ -135,12 +149,16 @@ class Job {
     if (step.layer != nullptr && forward) {
       if (teacher_ && !is_kept(step)) teacher_->advance(step, true);
       CalibratingRunner runner({*plan_, backend_, *source_weights_, *output_weights_, *store_,
-                                teacher_.get(), writer, events_, cancel_});
+                                sequences_, teacher_.get(), writer, events_, cancel_});
       advance(step, *output_weights_, runner);
       record.weights = runner.take_records();
       record.warnings = runner.take_warnings();
     } else if (step.layer != nullptr) {
       record.weights = round_layer(*step.layer, writer);
+    } else if (forward && step.head) {
+      if (teacher_)
+        refit_head({*plan_, backend_, *source_weights_, *store_, *teacher_}, teacher_->sequences(),
+                   writer);
     } else if (forward) {
       embed();
     }
@@ -155,6 +173,7 @@ class Job {
   }
 
   void pass_through(const Step& step) {
+    if (step.head) return;
     if (step.layer == nullptr) return embed();
     if (teacher_ && !is_kept(step)) teacher_->advance(step, false);
     if (!shards_) {
@@ -195,8 +214,15 @@ class Job {
           quant::rtn(backend_, weight->matrix(), plan_->bound.grid(*linear));
       quantized.channel = plan_->bound.recipe.channel;
       writer.packed(*linear, quantized);
-      records.push_back(
-          {linear->module, std::string(name_of(plan_->bound.recipe.method)), 0, 0, {}, {}, 0, 0});
+      records.push_back({linear->module,
+                         std::string(name_of(plan_->bound.recipe.method)),
+                         0,
+                         0,
+                         {},
+                         {},
+                         0,
+                         0,
+                         0});
     }
     source_weights_->release(layer.index);
     return records;

@@ -23,6 +23,8 @@ struct WeightRecord {
   std::int64_t extra_tokens = 0;  // topped up
   std::optional<double> proxy_error, proxy_error_rtn;
   double damping = 0;
+  double reach =
+      0;  // the largest grid's end over the rms of its group: outliers, where it is large
   double seconds = 0;
 };
 

@@ -9,6 +9,14 @@ namespace whit::pipeline {
 
 namespace {
 
+void round_to(tensor::Tensor& values, tensor::Dtype dtype) {
+  float* data = values.as<float>();
+  if (dtype == tensor::Dtype::kF32) return;
+  for (std::int64_t i = 0; i < values.elements(); ++i)
+    data[i] = dtype == tensor::Dtype::kBF16 ? numeric::round_to_bf16(data[i])
+                                            : numeric::f16_to_f32(numeric::f32_to_f16(data[i]));
+}
+
 // F32 values that are exact in `dtype`, in that dtype.
 tensor::Tensor narrow(const tensor::Tensor& values, tensor::Dtype dtype) {
   if (dtype == tensor::Dtype::kF32) {
@@ -22,12 +30,6 @@ tensor::Tensor narrow(const tensor::Tensor& values, tensor::Dtype dtype) {
     bits[i] =
         dtype == tensor::Dtype::kBF16 ? numeric::f32_to_bf16(in[i]) : numeric::f32_to_f16(in[i]);
   return out;
-}
-
-std::vector<checkpoint::SafetensorsWriter::Entry> entries_of(const OutputShard& shard) {
-  std::vector<checkpoint::SafetensorsWriter::Entry> entries;
-  for (const auto& tensor : shard.tensors) entries.push_back(tensor.entry);
-  return entries;
 }
 
 }  // namespace
@@ -48,6 +50,22 @@ void StepWriter::packed(const model::LinearSpec& linear, const scheme::GroupedIn
   advance();
 }
 
+model::WeightHandle StepWriter::refitted(const std::string& name, const tensor::Tensor& values) {
+  tensor::Tensor host = backend_.memory().download(values.view());
+  const tensor::Dtype dtype = dtype_of(name);
+  round_to(host, dtype);
+  waiting_.insert_or_assign(name, narrow(host, dtype));
+  advance();
+  return std::make_shared<const tensor::Tensor>(backend_.memory().upload(host.view()));
+}
+
+tensor::Dtype StepWriter::dtype_of(const std::string& name) const {
+  for (const OutputShard* shard : shards_)
+    for (const OutputTensor& tensor : shard->tensors)
+      if (tensor.entry.name == name) return tensor.entry.dtype;
+  base::fail(base::ErrorKind::kBug, name, "is not written by this step");
+}
+
 std::vector<ShardRecord> StepWriter::finish() {
   advance();
   base::check(shard_ == shards_.size(), "every tensor of a finished step was written");
@@ -58,8 +76,8 @@ void StepWriter::advance() {
   while (shard_ < shards_.size()) {
     const OutputShard& shard = *shards_[shard_];
     if (!writer_)
-      writer_ =
-          std::make_unique<checkpoint::SafetensorsWriter>(folder_ / shard.file, entries_of(shard));
+      writer_ = std::make_unique<checkpoint::SafetensorsWriter>(folder_ / shard.file,
+                                                                shard.entries(), shard.metadata());
     while (tensor_ < shard.tensors.size()) {
       if (!write_next(shard.tensors[tensor_])) return;
       ++tensor_;
@@ -84,6 +102,7 @@ bool StepWriter::write_next(const OutputTensor& next) {
       writer_->write(next.entry.name, narrow(host, next.entry.dtype).view());
       return true;
     }
+    case Origin::kRefitted:
     case Origin::kPacked: {
       const auto found = waiting_.find(next.entry.name);
       if (found == waiting_.end()) return false;

@@ -24,10 +24,13 @@ class StepWriter {
   ~StepWriter();
 
   void packed(const model::LinearSpec& linear, const scheme::GroupedInt& weight);
+  // values: F32 on the device. Returns them as they will be read: rounded to the output's dtype.
+  model::WeightHandle refitted(const std::string& name, const tensor::Tensor& values);
   // Every shard durable; kBug where a packed tensor never came.
   std::vector<ShardRecord> finish();
 
  private:
+  tensor::Dtype dtype_of(const std::string& name) const;
   void advance();
   bool write_next(const OutputTensor& next);
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "pipeline/pieces.h"
 
 namespace whit::pipeline {
 
@@ -19,18 +20,10 @@ namespace {
 // Every record is a store of its own with this one slot.
 constexpr Slot kRecorded = Slot::kHidden;
 
-std::int64_t first_row_of(const Stage& stage, std::size_t piece) {
-  return std::accumulate(stage.piece_rows.begin(),
-                         stage.piece_rows.begin() + static_cast<std::ptrdiff_t>(piece),
-                         std::int64_t{0});
-}
-
-// Which residual stream the output of a site's linears is added to, by the site at which it was
-// copied; nullopt where the output is no part of the stream.
-std::optional<Site> residual_site(Site reads) {
-  if (reads == Site::kAttnOut) return Site::kAttnIn;
-  if (reads == Site::kMlpMid || reads == Site::kSharedMid) return Site::kMlpIn;
-  return std::nullopt;
+// Whether the outputs of a site's linears are added to the residual stream. Experts' are too, but
+// no single one of them owns what is wrong with it.
+bool adds_to_residual(Site reads) {
+  return reads == Site::kAttnOut || reads == Site::kMlpMid || reads == Site::kSharedMid;
 }
 
 }  // namespace
@@ -57,8 +50,9 @@ class Teacher::Recorder final : public model::StageRunner {
 
  private:
   void record(Stage& stage) {
-    if (stage.site.site == Site::kAttnIn || stage.site.site == Site::kMlpIn)
+    if (adds_to_residual(stage.site.site))
       teacher_.residuals_[stage.site.site] = teacher_.copy_hidden();
+    if (stage.observed_before) return;
     Record& store = teacher_.inputs_[stage.site];
     store = teacher_.make_store_();
     const std::int64_t rows =
@@ -88,11 +82,11 @@ class Teacher::Recorder final : public model::StageRunner {
 };
 
 Teacher::Teacher(const Plan& plan, compute::Backend& backend, model::WeightSource& source,
-                 const model::Sequences& sequences, MakeStore make_store)
+                 model::Sequences sequences, MakeStore make_store)
     : plan_(plan),
       backend_(backend),
       source_(source),
-      sequences_(sequences),
+      sequences_(std::move(sequences)),
       make_store_(std::move(make_store)),
       hidden_(make_store_()) {}
 
@@ -132,31 +126,42 @@ Teacher::Record Teacher::copy_hidden() {
   return copy;
 }
 
+void Teacher::stream(std::int64_t row0, tensor::MatrixView x) {
+  read(hidden_, row0, x);
+}
+
 void Teacher::read(const Record& record, std::int64_t row0, tensor::MatrixView x) {
   const auto lease = record->lease(kRecorded, row0, x.rows, Access::kRead);
   backend_.memory().copy(lease->view(), x);
 }
 
-void Teacher::input(const Stage& stage, std::size_t piece, tensor::MatrixView x) {
-  const std::int64_t row0 = first_row_of(stage, piece);
+std::int64_t Teacher::seen_rows(const Stage& stage, std::int64_t first, std::int64_t count) const {
+  if (stage.token_rows.empty())
+    return std::clamp<std::int64_t>(sequences_.tokens() - first, 0, count);
+  const auto begin = stage.token_rows.begin() + first;
+  return std::find_if(begin, begin + count,
+                      [&](std::int32_t token) { return token >= sequences_.tokens(); }) -
+         begin;
+}
+
+void Teacher::input(const Stage& stage, std::int64_t first, tensor::MatrixView x) {
   if (stage.site.site == Site::kExpertIn) {
     const auto rows =
-        stage.token_rows.subspan(static_cast<std::size_t>(row0), static_cast<std::size_t>(x.rows));
+        stage.token_rows.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(x.rows));
     inputs_.at({stage.site.layer, Site::kMlpIn, -1})->gather(kRecorded, rows, x);
   } else if (stage.site.site == Site::kExpertMid) {
-    backend_.memory().copy(expert_mid(stage).matrix().rows_of(row0, x.rows), x);
+    backend_.memory().copy(expert_mid(stage).matrix().rows_of(first, x.rows), x);
   } else {
-    read(inputs_.at(stage.site), row0, x);
+    read(inputs_.at(stage.site), first, x);
   }
 }
 
 bool Teacher::has_residual(const Stage& stage) const {
-  const auto site = residual_site(stage.site.site);
-  return site && residuals_.contains(*site);
+  return residuals_.contains(stage.site.site);
 }
 
-void Teacher::residual(const Stage& stage, std::size_t piece, tensor::MatrixView x) {
-  read(residuals_.at(*residual_site(stage.site.site)), first_row_of(stage, piece), x);
+void Teacher::residual(const Stage& stage, std::int64_t first, tensor::MatrixView x) {
+  read(residuals_.at(stage.site.site), first, x);
 }
 
 void Teacher::forget(const stats::TapId& site) {
@@ -171,11 +176,13 @@ const tensor::Tensor& Teacher::expert_mid(const Stage& stage) {
   const auto& expert = moe.experts[static_cast<std::size_t>(stage.site.expert)];
   const auto gate_weight = source_.linear(expert.gate);
   const auto up_weight = source_.linear(expert.up);
+  // Rows of tokens that the original model does not see stay 0 and are never read.
   const auto rows = static_cast<std::int64_t>(stage.token_rows.size());
   tensor::Tensor mid = backend_.memory().allocate({rows, stage.width}, tensor::Dtype::kF32);
   const Record& input = inputs_.at({stage.site.layer, Site::kMlpIn, -1});
   for (std::int64_t row0 = 0; row0 < rows; row0 += model::kTileTokens) {
-    const std::int64_t count = std::min(model::kTileTokens, rows - row0);
+    const std::int64_t count = seen_rows(stage, row0, std::min(model::kTileTokens, rows - row0));
+    if (count == 0) continue;
     auto x = backend_.memory().allocate({count, expert.gate.in_features}, tensor::Dtype::kF32);
     auto gate = backend_.memory().allocate({count, stage.width}, tensor::Dtype::kF32);
     auto up = backend_.memory().allocate({count, stage.width}, tensor::Dtype::kF32);

@@ -17,20 +17,25 @@ class Teacher {
   using MakeStore = std::function<std::unique_ptr<model::ActivationStore>()>;
 
   Teacher(const Plan& plan, compute::Backend& backend, model::WeightSource& source,
-          const model::Sequences& sequences, MakeStore make_store);
+          model::Sequences sequences, MakeStore make_store);
+  const model::Sequences& sequences() const { return sequences_; }
 
   void embed();
   // Advances by one layer and remembers its hidden states until the next call; `record` false: only
   // advances (layers that are done already).
   void advance(const Step& step, bool record);
 
-  // What the original model's linears read at a stage: x[piece_rows[piece], width]. For an expert,
-  // the original hidden states of the tokens that the quantized model routes there.
-  void input(const model::Stage& stage, std::size_t piece, tensor::MatrixView x);
-  // The residual stream that the outputs of `stage` are added to: x[piece_rows[piece], hidden].
-  // There is one before attention's output and before a dense MLP's.
+  // How many of the stage's rows [first, first + count) it sees: a run at their beginning.
+  std::int64_t seen_rows(const model::Stage& stage, std::int64_t first, std::int64_t count) const;
+  // The stream itself, after the layer that it advanced by last: x[rows, hidden] from row0 on.
+  void stream(std::int64_t row0, tensor::MatrixView x);
+  // What the original model's linears read at a stage, from row `first` on: x[rows, width]. For an
+  // expert, the original hidden states of the tokens that the quantized model routes there.
+  void input(const model::Stage& stage, std::int64_t first, tensor::MatrixView x);
+  // The residual stream that the outputs of `stage` are added to: x[rows, hidden].
+  // There is one before attention's output, a dense MLP's and a shared expert's.
   bool has_residual(const model::Stage& stage) const;
-  void residual(const model::Stage& stage, std::size_t piece, tensor::MatrixView x);
+  void residual(const model::Stage& stage, std::int64_t first, tensor::MatrixView x);
   // The stage of an expert is behind: what was computed for it goes.
   void forget(const stats::TapId& site);
 
@@ -46,12 +51,12 @@ class Teacher {
   const Plan& plan_;
   compute::Backend& backend_;
   model::WeightSource& source_;
-  const model::Sequences& sequences_;
+  model::Sequences sequences_;
   MakeStore make_store_;
   Record hidden_;
   const model::LayerSpec* layer_ = nullptr;
   std::map<stats::TapId, Record> inputs_;      // by site, rows of all tokens
-  std::map<stats::Site, Record> residuals_;    // by the site before which they were copied
+  std::map<stats::Site, Record> residuals_;    // by the site whose outputs are added
   std::map<int, tensor::Tensor> expert_mids_;  // of the block of experts at work
 };
 

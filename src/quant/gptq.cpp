@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "quant/damped_error.h"
 #include "quant/grid.h"
+#include "quant/output_metric.h"
 #include "quant/refine.h"
 
 namespace whit::quant {
@@ -166,6 +167,9 @@ scheme::GroupedInt gptq(compute::Backend& backend, ConstMatrixView w, const stat
     sweep.reset();
     scheme::GroupedInt weight = assemble(backend, std::move(grid), std::move(codes), args);
     refine(backend, w, gram, factor, refinement, weight);
+    if (refinement.metric != nullptr)
+      sweep_under_metric(backend, w, gram, factor, *refinement.metric, block_size,
+                         refinement.descent_passes, weight);
     return weight;
   }
 
@@ -178,6 +182,9 @@ scheme::GroupedInt gptq(compute::Backend& backend, ConstMatrixView w, const stat
   report->proxy_error_rtn = relative(sweep->error_of_other(gram, weight));
   weight.codes = std::move(codes);
   refine(backend, w, gram, factor, refinement, weight);
+  if (refinement.metric != nullptr)
+    sweep_under_metric(backend, w, gram, factor, *refinement.metric, block_size,
+                       refinement.descent_passes, weight);
   report->proxy_error = refinement.after_sweep() ? relative(sweep->error_of_other(gram, weight))
                                                  : report->proxy_error_swept;
   report->damping = factor.damping;

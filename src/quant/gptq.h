@@ -43,14 +43,18 @@ struct Factor {
 // positive definite matrix; kBug where it has seen no tokens.
 Factor factor_gram(compute::Backend& backend, const stats::Gram& gram, const FactorArgs& args);
 
+struct OutputMetric;
+
 // What else is done for less error in the same format (docs/methods/refine.md).
 struct RefineArgs {
   bool weighted_scales = false;  // the mse search weighs squared errors by the damped diagonal of H
   bool refit_scales = false;     // least squares under damped H, codes kept
   int descent_passes = 0;        // over the columns, on the error under damped H
+  // Then another sweep and as many passes on the same scales, rows seeing each other; or null.
+  const OutputMetric* metric = nullptr;
 
   // Whether anything is done after the sweep.
-  bool after_sweep() const { return refit_scales || descent_passes > 0; }
+  bool after_sweep() const { return refit_scales || descent_passes > 0 || metric; }
 };
 
 struct WeightReport {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "quant/damped_gram.h"
 #include "quant/scale_fit.h"
 
 namespace whit::quant {
@@ -17,34 +18,27 @@ using tensor::Dtype;
 using tensor::MatrixView;
 using tensor::Tensor;
 
-constexpr std::int64_t kBlock = 128;                  // columns of a band of H
+constexpr std::int64_t kBlock = DampedGram::kBand;
 constexpr std::int64_t kRefitBytes = 64 * (1 << 20);  // working memory of a refit
 
-// H is meant up to the factor 2/tokens: Gram plus what the diagonal gained, in the Gram's units.
 class Refinement {
  public:
   Refinement(compute::Backend& backend, ConstMatrixView w, const stats::Gram& gram,
              const Factor& factor, scheme::GroupedInt& weight)
       : backend_(backend),
         w_(w),
-        gram_(gram),
         weight_(weight),
-        added_(static_cast<std::size_t>(w.cols)),
-        error_(backend.memory().allocate({w.rows, w.cols}, Dtype::kF32)),
-        band_(backend.memory().allocate({std::min(kBlock, w.cols), w.cols}, Dtype::kF32)) {
-    const double to_gram = static_cast<double>(factor.tokens) / 2.0;
-    for (std::size_t i = 0; i < factor.order.size(); ++i)
-      added_[static_cast<std::size_t>(factor.order[i])] = factor.added[i] * to_gram;
-  }
+        hessian_(backend, gram, factor),
+        error_(backend.memory().allocate({w.rows, w.cols}, Dtype::kF32)) {}
 
   // Column by column, block by block, each code the best while the others stay.
   void descend() {
     backend_.codec().decode_grouped(weight_, error_.matrix());
     backend_.linalg().scale_add(-1.0F, error_.matrix(), 1.0F, w_);
-    Tensor gradient = backend_.memory().allocate({w_.rows, band_.shape()[0]}, Dtype::kF32);
+    Tensor gradient = backend_.memory().allocate({w_.rows, std::min(kBlock, w_.cols)}, Dtype::kF32);
     for (std::int64_t b = 0; b < w_.cols; b += kBlock) {
       const std::int64_t size = std::min(kBlock, w_.cols - b);
-      const ConstMatrixView band = band_of(b, size);
+      const ConstMatrixView band = hessian_.band(b, size);
       const MatrixView slope = gradient.matrix().sub(0, w_.rows, 0, size);
       backend_.linalg().gemm(1.0F, error_.matrix(), Transpose::kNo, band, Transpose::kYes, 0.0F,
                              slope);
@@ -82,17 +76,6 @@ class Refinement {
   }
 
  private:
-  // Rows [b, b + size) of H.
-  ConstMatrixView band_of(std::int64_t b, std::int64_t size) {
-    const MatrixView band = band_.matrix().rows_of(0, size);
-    backend_.memory().copy(gram_.sum().rows_of(b, size), band);
-    backend_.linalg().add_to_diagonal(
-        band.sub(0, size, b, size),
-        std::span<const double>(added_).subspan(static_cast<std::size_t>(b),
-                                                static_cast<std::size_t>(size)));
-    return band;
-  }
-
   // The normal equations of rows n and on. error_ holds Ŵ there on entry.
   void collect(std::int64_t n, MatrixView value, MatrixView product, ScaleFit& fit) {
     const std::int64_t rows = value.rows;
@@ -104,8 +87,9 @@ class Refinement {
       const std::int64_t end = std::min((g + 1) * width, w_.cols);
       for (std::int64_t b = g * width; b < end; b += kBlock) {
         const std::int64_t size = std::min(kBlock, end - b);
-        backend_.linalg().gemm(1.0F, value.sub(0, rows, b, size), Transpose::kNo, band_of(b, size),
-                               Transpose::kNo, b == g * width ? 0.0F : 1.0F, product);
+        backend_.linalg().gemm(1.0F, value.sub(0, rows, b, size), Transpose::kNo,
+                               hessian_.band(b, size), Transpose::kNo, b == g * width ? 0.0F : 1.0F,
+                               product);
       }
       fit.set_group(g,
                     backend_.linalg().row_dots(product.sub(0, rows, 0, end),
@@ -116,11 +100,9 @@ class Refinement {
 
   compute::Backend& backend_;
   ConstMatrixView w_;
-  const stats::Gram& gram_;
   scheme::GroupedInt& weight_;
-  std::vector<double> added_;  // [K], original column order
+  DampedGram hessian_;
   Tensor error_;
-  Tensor band_;
 };
 
 }  // namespace

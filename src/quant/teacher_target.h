@@ -14,6 +14,8 @@ struct TeacherPull {
   // Sum of (r_t - r_s) x_sᵀ, r the residual stream that the output is added to; may be null.
   const stats::CrossGram* residual = nullptr;
   double residual_share = 1.0;
+  // Tokens of the linear's own Gram for each that the sums above saw.
+  double stands_for = 1.0;
 };
 
 // The weight to quantize so that its output on the quantized model's inputs is nearest to what the

@@ -144,9 +144,9 @@ TEST_F(Verified, FindsAWeightThatIsAnother) {
   std::vector<float> other = weight_values();
   std::reverse(other.begin(), other.end());
   source_.set(kPacked[3] + ".weight", f32({4, 12}, other));
-  expect_fails("packed weights are the source's", "experts.0.up_proj is 1.");
+  expect_fails("packed and refitted weights are the source's", "experts.0.up_proj is 1.");
   source_.set(kPacked[3] + ".weight", f32({12, 4}, weight_values()));
-  expect_fails("packed weights are the source's", "the source has [12, 4]");
+  expect_fails("packed and refitted weights are the source's", "the source has [12, 4]");
 }
 
 TEST_F(Verified, FindsModulesThatDoNotDecode) {

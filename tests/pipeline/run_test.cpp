@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "formats/verify.h"
 #include "pipeline/journal.h"
 #include "pipeline/pipeline_demo.h"
 
@@ -111,6 +112,47 @@ TEST_F(RunTest, TheTeachersStreamKeepsTheBytes) {
                base::Error);
   quantize("stopped", best, ExistingOutput::kResume);
   EXPECT_EQ(hashes("whole"), hashes("stopped"));
+}
+
+TEST_F(RunTest, DefaultKeepsItsBytesAndCopies) {
+  Recipe usual = recipe();
+  usual.refinement = refinement_of(Quality::kDefault);
+  quantize("whole", usual, ExistingOutput::kRefuse, 1);
+  base::CancelToken cancel;
+  Recorder recorder;
+  recorder.cancel = &cancel;
+  recorder.cancel_after = 100;
+  EXPECT_THROW(quantize("stopped", usual, ExistingOutput::kRefuse, 3, &recorder, &cancel),
+               base::Error);
+  quantize("stopped", usual, ExistingOutput::kResume);
+  EXPECT_EQ(hashes("whole"), hashes("stopped"));
+  const auto plan = make_plan(demo(), usual);
+  EXPECT_TRUE(plan->refitted.empty());
+}
+
+TEST_F(RunTest, BestMovesRoutersAndHeadAndSaysSo) {
+  Recipe best = recipe();
+  best.refinement = refinement_of(Quality::kBest);
+  best.refinement.held_out = false;  // random tokens hold nothing to aim at
+  quantize("out", best);
+  const auto source = demo();
+  const auto written = checkpoint::Checkpoint::open(folder_ / "out");
+  const auto plan = make_plan(source, best);
+  ASSERT_TRUE(plan->refits("lm_head.weight"));
+  ASSERT_TRUE(plan->refits("model.layers.1.mlp.gate.weight"));
+  for (const auto& name : plan->refitted) {
+    const auto before = tensor::to_f32_vector(source.view(name));
+    const auto after = tensor::to_f32_vector(written.view(name));
+    double difference = 0, norm = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      difference += std::pow(static_cast<double>(after[i] - before[i]), 2);
+      norm += std::pow(static_cast<double>(before[i]), 2);
+    }
+    EXPECT_GT(difference, 0) << name;
+    EXPECT_LT(difference, 0.25 * norm) << name;
+  }
+  for (const auto& check : formats::verify(written, &source))
+    EXPECT_TRUE(check.ok) << check.name << ": " << check.detail;
 }
 
 TEST_F(RunTest, ColdExpertsAreToppedUpAndSaid) {

@@ -18,7 +18,8 @@ class CpuBackend final : public Backend {
         linalg_(cpu::make_linalg(threads)),
         neural_(cpu::make_neural(threads)),
         codec_(cpu::make_codec(threads)),
-        solve_(cpu::make_solve(threads)) {
+        solve_(cpu::make_solve(threads)),
+        gradient_(cpu::make_gradient(threads)) {
     cpu::keep_blas_single_threaded();
   }
   std::string name() const override {
@@ -31,6 +32,7 @@ class CpuBackend final : public Backend {
   Neural& neural() override { return *neural_; }
   Codec& codec() override { return *codec_; }
   Solve& solve() override { return *solve_; }
+  Gradient& gradient() override { return *gradient_; }
 
  private:
   int threads_;
@@ -39,6 +41,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Neural> neural_;
   std::unique_ptr<Codec> codec_;
   std::unique_ptr<Solve> solve_;
+  std::unique_ptr<Gradient> gradient_;
 };
 
 }  // namespace

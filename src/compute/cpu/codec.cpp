@@ -6,6 +6,7 @@
 #include "compute/cpu/grid_search.h"
 #include "compute/cpu/parallel.h"
 #include "compute/cpu/parts.h"
+#include "compute/cpu/row_blocks.h"
 #include "compute/cpu/sweep.h"
 #include "compute/host/codec_shape.h"
 #include "compute/host/element.h"
@@ -84,11 +85,13 @@ class CpuCodec final : public Codec {
 
   void sweep_block(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t, MatrixView codes,
                    MatrixView error) override {
+    if (args.row_u.data != nullptr) return sweep_row_blocks(threads_, args, t0, t, codes, error);
     sweep(threads_, args, t0, t, codes, error);
   }
 
   void descend_block(const DescentArgs& args, ConstMatrixView gradient, MatrixView codes,
                      MatrixView error) override {
+    if (args.m.data != nullptr) return descend_row_blocks(threads_, args, gradient, codes, error);
     descend(threads_, args, gradient, codes, error);
   }
 

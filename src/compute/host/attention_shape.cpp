@@ -29,4 +29,18 @@ void check_attention(const AttentionArgs& args, ConstMatrixView out) {
               "attention: output extents");
 }
 
+void check_attention_gradient(const AttentionArgs& args, ConstMatrixView out_gradient,
+                              const AttentionGradients& out) {
+  check_attention(args, out_gradient);
+  const std::int64_t tokens = out_gradient.rows;
+  const auto has = [&](const MatrixView& m, std::int64_t cols) {
+    return m.rows == tokens && m.cols == cols;
+  };
+  base::check(args.k.data.rows == tokens, "gradient of attention: whole sequences");
+  base::check(has(out.q, args.heads * args.q.dim) && has(out.k, args.kv_heads * args.k.dim) &&
+                  has(out.v, args.kv_heads * args.v.dim) &&
+                  (!args.k_shared || has(out.k_shared, args.k_shared->dim)),
+              "gradient of attention: extents");
+}
+
 }  // namespace whit::compute::host

@@ -14,6 +14,10 @@ inline ConstMatrixView head_of(const HeadView& view, std::int64_t head) {
 // Throws kBug where the views of one attention do not fit together.
 void check_attention(const AttentionArgs& args, ConstMatrixView out);
 
+// The same for its gradient.
+void check_attention_gradient(const AttentionArgs& args, ConstMatrixView out_gradient,
+                              const AttentionGradients& out);
+
 // First key that the query at `position` may see.
 inline std::int64_t first_visible(std::int64_t position, std::int64_t window) {
   return window > 0 && position + 1 > window ? position + 1 - window : 0;

@@ -32,11 +32,18 @@ void check_grouped(const scheme::GroupedInt& weight, ConstMatrixView out) {
       "decode_grouped: groups");
 }
 
+void check_row_blocks(ConstMatrixView blocks, std::int64_t rows) {
+  check(
+      blocks.data == nullptr || (blocks.rows == rows && blocks.cols > 0 && rows % blocks.cols == 0),
+      "row blocks: as many rows as the weight, in whole blocks");
+}
+
 void check_sweep(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t,
                  ConstMatrixView codes, ConstMatrixView error) {
   check(same_extents(t0, t) && same_extents(t0, codes) && same_extents(t0, error),
         "sweep_block: extents");
   check(args.u.rows == t0.cols && args.u.cols == t0.cols, "sweep_block: u");
+  check_row_blocks(args.row_u, t0.rows);
   check(args.scales.rows == t0.rows, "sweep_block: scales");
   check(args.zeros.data == nullptr || same_extents(args.zeros, args.scales), "sweep_block: zeros");
   check(static_cast<std::int64_t>(args.column_group.size()) == t0.cols, "sweep_block: groups");
@@ -48,6 +55,7 @@ void check_sweep(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t,
 void check_descent(const DescentArgs& args, ConstMatrixView gradient, ConstMatrixView codes,
                    ConstMatrixView error) {
   check(same_extents(gradient, codes) && same_extents(gradient, error), "descend_block: extents");
+  check_row_blocks(args.m, gradient.rows);
   check(args.h.rows == gradient.cols && args.h.cols == gradient.cols, "descend_block: h");
   check(args.scales.rows == gradient.rows, "descend_block: scales");
   check(static_cast<std::int64_t>(args.column_group.size()) == gradient.cols,

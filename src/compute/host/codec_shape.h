@@ -11,6 +11,8 @@ namespace whit::compute::host {
 void check_scale_grid(ConstMatrixView codes, ConstMatrixView scales, std::int64_t block_rows,
                       std::int64_t block_cols);
 void check_grouped(const scheme::GroupedInt& weight, ConstMatrixView out);
+// Blocks of [R,R] one below the other beside `rows` rows; data == nullptr: none.
+void check_row_blocks(ConstMatrixView blocks, std::int64_t rows);
 void check_sweep(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t,
                  ConstMatrixView codes, ConstMatrixView error);
 void check_descent(const DescentArgs& args, ConstMatrixView gradient, ConstMatrixView codes,

@@ -16,6 +16,7 @@ class ReferenceBackend final : public Backend {
   Neural& neural() override { return *neural_; }
   Codec& codec() override { return *codec_; }
   Solve& solve() override { return *solve_; }
+  Gradient& gradient() override { return *gradient_; }
 
  private:
   std::unique_ptr<Memory> memory_ = host::make_memory();
@@ -23,6 +24,7 @@ class ReferenceBackend final : public Backend {
   std::unique_ptr<Neural> neural_ = reference::make_neural();
   std::unique_ptr<Codec> codec_ = reference::make_codec();
   std::unique_ptr<Solve> solve_ = reference::make_solve();
+  std::unique_ptr<Gradient> gradient_ = reference::make_gradient();
 };
 
 }  // namespace

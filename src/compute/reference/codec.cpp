@@ -100,18 +100,26 @@ class ReferenceCodec final : public Codec {
     host::check_sweep(args, t0, t, codes, error);
     const float lo = static_cast<float>(scheme::code_min(args.bits));
     const float hi = static_cast<float>(scheme::code_max(args.bits));
-    for (std::int64_t n = 0; n < t.rows; ++n) {
-      for (std::int64_t k = 0; k < t.cols; ++k) {
+    const std::int64_t block = args.row_u.data == nullptr ? 1 : args.row_u.cols;
+    std::vector<double> passed(static_cast<std::size_t>(t.rows));  // f + e of this column
+    for (std::int64_t k = 0; k < t.cols; ++k) {
+      for (std::int64_t n = 0; n < t.rows; ++n) {
         double target = static_cast<double>(t.row<float>(n)[k]);
         for (std::int64_t j = 0; j < k; ++j)
           target += static_cast<double>(error.row<float>(n)[j]) *
                     static_cast<double>(args.u.row<float>(j)[k]);
+        const double feedback = target - static_cast<double>(t0.row<float>(n)[k]);
+        for (std::int64_t i = n / block * block; i < n; ++i)
+          target += passed[static_cast<std::size_t>(i)] *
+                    static_cast<double>(args.row_u.row<float>(i)[n % block]);
         const std::int32_t g = args.column_group[static_cast<std::size_t>(k)];
         const float scale = args.scales.row<float>(n)[g];
         const float zero = args.zeros.data == nullptr ? 0.0F : args.zeros.row<float>(n)[g];
         const float code = host::code_of(static_cast<float>(target), scale, zero, lo, hi);
         codes.row<std::int8_t>(n)[k] = static_cast<std::int8_t>(code);
         error.row<float>(n)[k] = t0.row<float>(n)[k] - (code - zero) * scale;
+        passed[static_cast<std::size_t>(n)] =
+            feedback + static_cast<double>(error.row<float>(n)[k]);
       }
     }
   }
@@ -121,13 +129,21 @@ class ReferenceCodec final : public Codec {
     host::check_descent(args, gradient, codes, error);
     const double lo = scheme::code_min(args.bits);
     const double hi = scheme::code_max(args.bits);
-    std::vector<double> moved(static_cast<std::size_t>(codes.cols));
-    for (std::int64_t n = 0; n < codes.rows; ++n) {
-      for (std::int64_t k = 0; k < codes.cols; ++k) {
+    const bool rows = args.m.data != nullptr;
+    const std::int64_t block = rows ? args.m.cols : 1;
+    const auto m_of = [&](std::int64_t i, std::int64_t n) {
+      return rows ? static_cast<double>(args.m.row<float>(i)[n % block]) : 1.0;
+    };
+    std::vector<double> moved(static_cast<std::size_t>(codes.rows * codes.cols));
+    for (std::int64_t k = 0; k < codes.cols; ++k) {
+      for (std::int64_t n = 0; n < codes.rows; ++n) {
         double g = static_cast<double>(gradient.row<float>(n)[k]);
-        for (std::int64_t j = 0; j < k; ++j)
-          g -= moved[static_cast<std::size_t>(j)] * static_cast<double>(args.h.row<float>(j)[k]);
-        const double h = static_cast<double>(args.h.row<float>(k)[k]);
+        const std::int64_t first = n / block * block;
+        for (std::int64_t i = first; i < std::min(first + block, codes.rows); ++i)
+          for (std::int64_t j = 0; j <= k; ++j)
+            g -= m_of(i, n) * moved[static_cast<std::size_t>(i * codes.cols + j)] *
+                 static_cast<double>(args.h.row<float>(j)[k]);
+        const double h = static_cast<double>(args.h.row<float>(k)[k]) * m_of(n, n);
         const std::int32_t group = args.column_group[static_cast<std::size_t>(k)];
         const double scale = static_cast<double>(args.scales.row<float>(n)[group]);
         const double step = h > 0 ? g / (h * scale) : 0.0;
@@ -137,9 +153,10 @@ class ReferenceCodec final : public Codec {
         if (std::abs(step) > 0.5 + static_cast<double>(kDescentMargin))
           best = std::nearbyint(std::min(std::max(old + step, lo), hi));
         code = static_cast<std::int8_t>(best);
-        moved[static_cast<std::size_t>(k)] = (best - old) * scale;
-        float& e = error.row<float>(n)[k];
-        e = static_cast<float>(static_cast<double>(e) - moved[static_cast<std::size_t>(k)]);
+        const double move = (best - old) * scale;
+        moved[static_cast<std::size_t>(n * codes.cols + k)] = move;
+        error.row<float>(n)[k] =
+            static_cast<float>(static_cast<double>(error.row<float>(n)[k]) - move);
       }
     }
   }

@@ -11,5 +11,6 @@ std::unique_ptr<Linalg> make_linalg();
 std::unique_ptr<Neural> make_neural();
 std::unique_ptr<Codec> make_codec();
 std::unique_ptr<Solve> make_solve();
+std::unique_ptr<Gradient> make_gradient();
 
 }  // namespace whit::compute::reference

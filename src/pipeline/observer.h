@@ -1,0 +1,55 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "pipeline/pieces.h"
+#include "pipeline/plan.h"
+#include "pipeline/teacher.h"
+#include "quant/teacher_target.h"
+#include "stats/cross_gram.h"
+
+namespace whit::pipeline {
+
+// Sums over some tokens of one hidden state.
+struct Sums {
+  stats::Gram gram;
+  std::optional<stats::CrossGram> input, residual;  // against the teacher's
+
+  // Nothing where the teacher saw none of the tokens.
+  quant::TeacherPull pull(double share) const;
+  void merge(const Sums& other);
+};
+
+// What the visit of a stage's hidden state leaves behind.
+struct Observation {
+  Sums all;
+  std::vector<Sums> halves;             // two, where choices are made on held-out tokens
+  std::optional<quant::Factor> factor;  // of the Gram in use, once there is one
+};
+
+// Folds the hidden states of a stage into sums, the teacher's beside them where there is one.
+class Observer {
+ public:
+  Observer(const Plan& plan, compute::Backend& backend, model::ActivationStore& store,
+           Teacher* teacher)
+      : plan_(plan), backend_(backend), store_(store), teacher_(teacher) {}
+
+  Observation observe(const model::Stage& stage, Pieces& pieces);
+
+ private:
+  Sums make_sums(const model::Stage& stage);
+  // Rows [row0, row0 + x.rows) of a piece.
+  void fold(const model::Stage& stage, std::size_t piece, std::int64_t row0, tensor::MatrixView x,
+            std::span<const float> weights, Sums& sums);
+  // Rows of `difference` times their weights.
+  tensor::Tensor weighed(tensor::Tensor difference, std::span<const float> weights);
+
+  const Plan& plan_;
+  compute::Backend& backend_;
+  model::ActivationStore& store_;
+  Teacher* teacher_;
+};
+
+}  // namespace whit::pipeline

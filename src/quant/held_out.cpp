@@ -1,0 +1,57 @@
+#include "quant/held_out.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.h"
+
+namespace whit::quant {
+
+using compute::Transpose;
+using tensor::ConstMatrixView;
+using tensor::Dtype;
+using tensor::Tensor;
+
+namespace {
+
+double sum_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+}  // namespace
+
+double held_out_error(compute::Backend& backend, ConstMatrixView w, const stats::Gram& fit,
+                      const Factor& factor, const stats::Gram& judge, const compute::GridArgs& grid,
+                      std::int64_t block_size) {
+  const scheme::GroupedInt weight = gptq(backend, w, fit, factor, grid, block_size, nullptr, {});
+  Tensor error = backend.memory().allocate({w.rows, w.cols}, Dtype::kF32);
+  backend.codec().decode_grouped(weight, error.matrix());
+  backend.linalg().scale_add(-1.0F, error.matrix(), 1.0F, w);
+  const double whole = sum_of(backend.linalg().quadratic_form(w, judge.sum()));
+  const double lost = sum_of(backend.linalg().quadratic_form(error.matrix(), judge.sum()));
+  return whole > 0 ? lost / whole : 0;
+}
+
+double held_out_share(compute::Backend& backend, ConstMatrixView w, const Factor& factor,
+                      const TeacherPull& fit, const stats::Gram& judge_gram,
+                      const TeacherPull& judge) {
+  base::check(fit.input != nullptr && judge.input != nullptr, "held_out_share: both halves");
+  TeacherPull full = fit;
+  full.input_share = 1;
+  full.residual_share = 1;
+  Tensor move = teacher_target(backend, w, factor, full);
+  backend.linalg().scale_add(1.0F, move.matrix(), -1.0F, w);
+  Tensor pull = backend.memory().allocate({w.rows, w.cols}, Dtype::kF32);
+  backend.linalg().gemm(static_cast<float>(judge.stands_for), w, Transpose::kNo, judge.input->sum(),
+                        Transpose::kNo, 0.0F, pull.matrix());
+  if (judge.residual != nullptr)
+    backend.linalg().scale_add(1.0F, pull.matrix(), static_cast<float>(judge.stands_for),
+                               judge.residual->sum());
+  const double along = sum_of(backend.linalg().row_dots(move.matrix(), pull.matrix(), w.cols));
+  const double size = sum_of(backend.linalg().quadratic_form(move.matrix(), judge_gram.sum()));
+  if (!(size > 0) || !(along > 0)) return 0;
+  const double share = std::min(along / size, 1.0);
+  return 2 * share / (1 + share);
+}
+
+}  // namespace whit::quant
