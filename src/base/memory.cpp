@@ -45,6 +45,12 @@ std::uint64_t resident_bytes() {
 std::uint64_t peak_resident_bytes() {
   return proc_kilobytes("/proc/self/status", "VmHWM:");
 }
+bool reset_peak_resident_bytes() {
+  std::ofstream out("/proc/self/clear_refs");
+  out << "5\n";  // proc(5): the peak resident set becomes the current one
+  out.flush();
+  return out.good();
+}
 
 void trim_heap() {
 #ifdef __GLIBC__

@@ -9,6 +9,9 @@ namespace whit::base {
 // Resident set of this process, in bytes; 0 where the system does not tell.
 std::uint64_t resident_bytes();
 std::uint64_t peak_resident_bytes();
+// The peak starts anew at what is resident now. False where the system does not do that (Linux
+// does).
+bool reset_peak_resident_bytes();
 
 // Gives free memory of the heap back to the system, so that a long job does not creep.
 void trim_heap();

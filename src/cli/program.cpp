@@ -60,6 +60,14 @@ const Verb& find_verb(const std::string& name) {
   throw error;
 }
 
+// The verb of two words that `args` begin with, or null.
+const Verb* find_two_words(const std::vector<std::string>& args) {
+  if (args.size() < 2) return nullptr;
+  for (const auto& verb : two_word_verbs())
+    if (verb.name == args[0] + " " + args[1]) return &verb;
+  return nullptr;
+}
+
 base::Event error_event(const base::Error& error, int code) {
   return {"error",
           {{"exit_code", std::int64_t{code}},
@@ -111,8 +119,9 @@ int dispatch(std::vector<std::string> args) {
   if (args.front().starts_with('-'))
     base::fail(ErrorKind::kUsage, args.front(),
                "stands before the verb; expected whit VERB MODEL [flags]");
-  const Verb& verb = find_verb(args.front());
-  args.erase(args.begin());
+  const Verb* two_words = find_two_words(args);
+  const Verb& verb = two_words != nullptr ? *two_words : find_verb(args.front());
+  args.erase(args.begin(), args.begin() + (two_words != nullptr ? 2 : 1));
   return run_verb(verb, std::move(args));
 }
 

@@ -57,12 +57,17 @@ void check_format(const std::string& format) {
              "{}; this version writes pack-quantized (compressed-tensors)", format);
 }
 
-void declare_method(CLI::App& app, QuantizeFlags& flags) {
-  auto& recipe = flags.recipe;
-  app.add_option("--method", flags.method, "gptq or rtn")->type_name("NAME")->capture_default_str();
-  app.add_option("--bits", recipe.bits, "bits of a code: 4 or 8")
-      ->type_name("N")
+void declare_search(CLI::App& app, QuantizeFlags& flags) {
+  app.add_option("--quantization-order", flags.order, "columns by activation or as they stand")
+      ->type_name("default|activation")
       ->capture_default_str();
+  app.add_option("--quantization-scale", flags.search, "how a group's scale is chosen")
+      ->type_name("absmax|mse")
+      ->capture_default_str();
+}
+
+void declare_grid(CLI::App& app, QuantizeFlags& flags) {
+  auto& recipe = flags.recipe;
   app.add_option("--group-size", flags.group_size,
                  "columns that share a scale; left out: the largest of 128, 64, 32 that fits")
       ->type_name("N|channel");
@@ -73,13 +78,6 @@ void declare_method(CLI::App& app, QuantizeFlags& flags) {
   app.add_option("--block-size", recipe.block_size, "columns that are swept at once")
       ->type_name("N")
       ->capture_default_str();
-  app.add_option("--quantization-order", flags.order, "columns by activation or as they stand")
-      ->type_name("default|activation")
-      ->capture_default_str();
-  app.add_option("--quantization-scale", flags.search, "how a group's scale is chosen")
-      ->type_name("absmax|mse")
-      ->capture_default_str();
-  declare_refinement_flags(app, flags.refinement);
   app.add_option("--min-expert-tokens", recipe.min_expert_tokens,
                  "experts that see fewer are topped up; 0: as many as their input is wide")
       ->type_name("N");
@@ -125,11 +123,25 @@ void declare_calibration(CLI::App& app, QuantizeFlags& flags) {
 
 }  // namespace
 
+void declare_method_flags(CLI::App& app, QuantizeFlags& flags) {
+  app.add_option("--method", flags.method, "gptq or rtn")->type_name("NAME")->capture_default_str();
+  declare_search(app, flags);
+  declare_refinement_flags(app, flags.refinement);
+}
+
+void declare_shared_flags(CLI::App& app, QuantizeFlags& flags) {
+  declare_grid(app, flags);
+  declare_scope(app, flags);
+  declare_calibration(app, flags);
+}
+
 std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app) {
   auto flags = std::make_shared<QuantizeFlags>();
-  declare_method(app, *flags);
-  declare_scope(app, *flags);
-  declare_calibration(app, *flags);
+  app.add_option("--bits", flags->recipe.bits, "bits of a code: 4 or 8")
+      ->type_name("N")
+      ->capture_default_str();
+  declare_method_flags(app, *flags);
+  declare_shared_flags(app, *flags);
   return flags;
 }
 

@@ -27,6 +27,10 @@ struct QuantizeFlags {
 
 std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app);
 
+// Its two halves but --bits: how a weight's codes are found, and everything else.
+void declare_method_flags(CLI::App& app, QuantizeFlags& flags);
+void declare_shared_flags(CLI::App& app, QuantizeFlags& flags);
+
 enum class Purpose { kPlan, kRun };
 
 // A plan may be asked for before the calibration text is there. Errors: kUsage and kUnsupported,

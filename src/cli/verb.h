@@ -25,6 +25,9 @@ struct Verb {
 // In the order in which help lists them.
 std::span<const Verb> verbs();
 
+// Verbs of two words ("bench quality"), which have flags of their own.
+std::span<const Verb> two_word_verbs();
+
 // Words of the command line that other versions of whit know and this one does not do.
 std::span<const std::string_view> later_verbs();
 
@@ -39,5 +42,6 @@ Verb convert_verb();
 Verb logits_verb();
 Verb tokenize_verb();
 Verb bench_verb();
+Verb bench_quality_verb();
 
 }  // namespace whit::cli

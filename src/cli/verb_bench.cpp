@@ -59,8 +59,8 @@ report::BenchTable bench(Session& session, const Flags& flags) {
     const auto tokenizer = text::load_tokenizer(session.model_folder(flags.model));
     return report::bench_tokenize(*tokenizer, base::read_text_file(flags.text), flags.repeats);
   }
-  base::fail(base::ErrorKind::kUsage, "WHAT", "{}; expected gptq, compute, forward or tokenize",
-             flags.what);
+  base::fail(base::ErrorKind::kUsage, "WHAT",
+             "{}; expected gptq, compute, forward, tokenize or quality", flags.what);
 }
 
 Job declare(CLI::App& app) {
@@ -71,7 +71,9 @@ Job declare(CLI::App& app) {
         ->type_name("N")
         ->capture_default_str();
   };
-  app.add_option("WHAT", flags->what, "gptq, compute, forward or tokenize")->required();
+  app.add_option("WHAT", flags->what,
+                 "gptq, compute, forward or tokenize; quality has a help of its own")
+      ->required();
   app.add_option("--model", flags->model, "forward, tokenize: whose")
       ->type_name("MODEL")
       ->capture_default_str();
@@ -99,7 +101,8 @@ Verb bench_verb() {
           "  whit bench gptq\n"
           "  whit bench gptq --rows 7168 --cols 2048 --repeats 3\n"
           "  whit bench forward --model demo/moe-15m --json\n"
-          "  whit bench tokenize --model demo/moe-15m --text demo/text/evaluation.txt\n",
+          "  whit bench tokenize --model demo/moe-15m --text demo/text/evaluation.txt\n"
+          "  whit bench quality --help\n",
           declare};
 }
 

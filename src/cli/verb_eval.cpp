@@ -4,8 +4,8 @@
 #include "base/error.h"
 #include "cli/session.h"
 #include "cli/verb.h"
-#include "data/samples.h"
 #include "eval/evaluate.h"
+#include "eval/text_windows.h"
 #include "report/inspect.h"
 #include "runtime/weights.h"
 
@@ -18,22 +18,6 @@ struct Flags {
   std::vector<std::string> tasks;
   eval::WindowArgs windows;
 };
-
-eval::BosMode bos_mode(const std::string& name) {
-  if (name == "once") return eval::BosMode::kOnce;
-  if (name == "window") return eval::BosMode::kWindow;
-  if (name == "never") return eval::BosMode::kNever;
-  base::fail(base::ErrorKind::kUsage, "--bos", "{}; expected once, window or never", name);
-}
-
-std::optional<text::TokenId> bos_token(const text::Tokenizer* tokenizer,
-                                       const checkpoint::Checkpoint& checkpoint) {
-  if (tokenizer != nullptr && tokenizer->bos()) return tokenizer->bos();
-  const auto& config = checkpoint.config();
-  if (config.contains("bos_token_id") && config["bos_token_id"].is_number_integer())
-    return config["bos_token_id"].get<text::TokenId>();
-  return std::nullopt;
-}
 
 // Null where rows of ids are all there is.
 std::unique_ptr<text::Tokenizer> tokenizer_of(const Flags& flags,
@@ -87,12 +71,10 @@ int run(Session& session, const Flags& flags) {
   if (flags.text.empty())
     base::fail(base::ErrorKind::kUsage, "--text", "missing; expected a file of text");
   eval::WindowArgs windows = flags.windows;
-  windows.bos = bos_mode(flags.bos);
+  windows.bos = eval::bos_mode(flags.bos);
   const auto model = runtime::open_model(session.model_folder(flags.model));
   const auto tokenizer = tokenizer_of(flags, model.checkpoint.folder());
-  const auto ids = data::read_eval_ids(flags.text, windows.max_tokens, tokenizer.get(),
-                                       model.spec.vocabulary, flags.column);
-  const auto cut = eval::cut_windows(ids, bos_token(tokenizer.get(), model.checkpoint), windows);
+  const auto cut = eval::read_windows(model, tokenizer.get(), flags.text, flags.column, windows);
 
   auto& backend = session.backend();
   const auto weights = runtime::make_stored_weights(model.checkpoint, backend);

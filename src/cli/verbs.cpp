@@ -11,6 +11,11 @@ std::span<const Verb> verbs() {
   return kVerbs;
 }
 
+std::span<const Verb> two_word_verbs() {
+  static const std::array kVerbs{bench_quality_verb()};
+  return kVerbs;
+}
+
 std::span<const std::string_view> later_verbs() {
   static constexpr std::array<std::string_view, 9> kLater{"chat-template", "calibrate", "measure",
                                                           "scales",        "unify",     "expand",

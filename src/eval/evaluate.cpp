@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "eval/scores.h"
+#include "pipeline/activation_file.h"
 #include "runtime/streamed_forward.h"
 
 namespace whit::eval {
@@ -106,6 +107,30 @@ void add_windows(const model::Sequences& sequences, const std::vector<TokenScore
   }
 }
 
+// Scores of every row of finished forwards. `original` may be null.
+std::vector<TokenScore> score_forwards(const Job& job, const model::Sequences& sequences,
+                                       runtime::StreamedForward& forward,
+                                       runtime::StreamedForward* original,
+                                       const std::function<void(double)>& progress) {
+  const auto targets = targets_of(sequences);
+  std::vector<TokenScore> scores;
+  scores.reserve(targets.size());
+  const std::int64_t step = runtime::head_rows(*job.model.spec);
+  for (std::int64_t row = 0; row < sequences.tokens(); row += step) {
+    job.cancel.throw_if_cancelled();
+    const std::int64_t rows = std::min(step, sequences.tokens() - row);
+    const auto p = log_probabilities(job.backend, forward, row, rows);
+    tensor::Tensor q;
+    if (original != nullptr) q = log_probabilities(job.backend, *original, row, rows);
+    const auto tile = score_rows(
+        p.matrix(), original != nullptr ? std::as_const(q).matrix() : tensor::ConstMatrixView{},
+        std::span(targets).subspan(static_cast<std::size_t>(row), static_cast<std::size_t>(rows)));
+    scores.insert(scores.end(), tile.begin(), tile.end());
+    progress(0.8 + 0.2 * static_cast<double>(row + rows) / static_cast<double>(sequences.tokens()));
+  }
+  return scores;
+}
+
 std::vector<TokenScore> score_chunk(const Job& job, const model::Sequences& sequences,
                                     const std::function<void(double)>& progress) {
   const double parts = job.reference ? 2 : 1;
@@ -123,23 +148,20 @@ std::vector<TokenScore> score_chunk(const Job& job, const model::Sequences& sequ
       progress(0.4 + 0.4 * static_cast<double>(done) / static_cast<double>(total));
     });
   }
-  const auto targets = targets_of(sequences);
-  std::vector<TokenScore> scores;
-  scores.reserve(targets.size());
-  const std::int64_t step = runtime::head_rows(*job.model.spec);
-  for (std::int64_t row = 0; row < sequences.tokens(); row += step) {
-    job.cancel.throw_if_cancelled();
-    const std::int64_t rows = std::min(step, sequences.tokens() - row);
-    const auto p = log_probabilities(job.backend, forward, row, rows);
-    tensor::Tensor q;
-    if (original) q = log_probabilities(job.backend, *original, row, rows);
-    const auto tile = score_rows(
-        p.matrix(), original ? std::as_const(q).matrix() : tensor::ConstMatrixView{},
-        std::span(targets).subspan(static_cast<std::size_t>(row), static_cast<std::size_t>(rows)));
-    scores.insert(scores.end(), tile.begin(), tile.end());
-    progress(0.8 + 0.2 * static_cast<double>(row + rows) / static_cast<double>(sequences.tokens()));
-  }
-  return scores;
+  return score_forwards(job, sequences, forward, original.get(), progress);
+}
+
+void emit_progress(base::EventSink& events, std::size_t first, std::size_t last, std::size_t total,
+                   double share) {
+  events.emit({"progress",
+               {{"stage", std::string("windows")},
+                {"done", static_cast<double>(first) + share * static_cast<double>(last - first)},
+                {"total", static_cast<double>(total)},
+                {"unit", std::string("windows")}}});
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 EvalResult summarize(const Totals& totals, bool compared) {
@@ -158,6 +180,7 @@ EvalResult summarize(const Totals& totals, bool compared) {
   c.top1_agreement = static_cast<double>(totals.agreed) / tokens;
   c.reference_nll_nats = totals.reference_nll / tokens;
   c.reference_perplexity = std::exp(c.reference_nll_nats);
+  c.window_kl_nats = totals.window_kl;
   return result;
 }
 
@@ -178,17 +201,73 @@ EvalResult evaluate(compute::Backend& backend, const EvalModel& model,
     model::Sequences sequences;
     for (std::size_t w = first; w < last; ++w) sequences.append(windows[w]);
     const auto progress = [&](double share) {
-      events.emit(
-          {"progress",
-           {{"stage", std::string("windows")},
-            {"done", static_cast<double>(first) + share * static_cast<double>(last - first)},
-            {"total", static_cast<double>(windows.size())},
-            {"unit", std::string("windows")}}});
+      emit_progress(events, first, last, windows.size(), share);
     };
     add_windows(sequences, score_chunk(job, sequences, progress), reference.has_value(), totals);
   }
   auto result = summarize(totals, reference.has_value());
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.seconds = seconds_since(start);
+  return result;
+}
+
+struct Reference::Portion {
+  std::size_t first = 0, last = 0;  // windows
+  model::Sequences sequences;
+  std::unique_ptr<runtime::StreamedForward> forward;
+};
+
+Reference::Reference(compute::Backend& backend, const EvalModel& original,
+                     const std::vector<Window>& windows, const std::filesystem::path& folder,
+                     const EvalArgs& args, base::EventSink& events, const base::CancelToken& cancel)
+    : backend_(backend),
+      original_(original),
+      events_(events),
+      cancel_(cancel),
+      windows_(windows.size()) {
+  const std::optional<EvalModel> alone;
+  const Job job{backend, original_, alone, events, cancel};
+  check_ids(job, windows);
+  const std::size_t size = chunk_windows(job, windows, args.max_memory_bytes);
+  for (std::size_t first = 0; first < windows.size(); first += size) {
+    auto& portion = *portions_.emplace_back(std::make_unique<Portion>());
+    portion.first = first;
+    portion.last = std::min(first + size, windows.size());
+    for (std::size_t w = first; w < portion.last; ++w) portion.sequences.append(windows[w]);
+    portion.forward = std::make_unique<runtime::StreamedForward>(
+        backend, *original_.spec, *original_.weights, portion.sequences,
+        pipeline::make_file_store(backend, folder));
+    portion.forward->run([&](std::int64_t done, std::int64_t total) {
+      cancel.throw_if_cancelled();
+      emit_progress(events, first, portion.last, windows_,
+                    static_cast<double>(done) / static_cast<double>(total));
+    });
+  }
+}
+
+Reference::~Reference() = default;
+
+EvalResult Reference::evaluate(const EvalModel& model) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::optional<EvalModel> original = original_;
+  const Job job{backend_, model, original, events_, cancel_};
+  check_ids(job, {});
+  Totals totals;
+  for (const auto& portion : portions_) {
+    const auto progress = [&](double share) {
+      emit_progress(events_, portion->first, portion->last, windows_, share);
+    };
+    runtime::StreamedForward forward(backend_, *model.spec, *model.weights, portion->sequences);
+    forward.run([&](std::int64_t done, std::int64_t total) {
+      cancel_.throw_if_cancelled();
+      progress(0.8 * static_cast<double>(done) / static_cast<double>(total));
+    });
+    add_windows(portion->sequences,
+                score_forwards(job, portion->sequences, forward, portion->forward.get(), progress),
+                true, totals);
+    portion->forward->release_head();
+  }
+  auto result = summarize(totals, true);
+  result.seconds = seconds_since(start);
   return result;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -26,6 +28,7 @@ struct Comparison {
   double top1_agreement = 0;  // share of tokens with the same likeliest next token
   double reference_nll_nats = 0;
   double reference_perplexity = 0;
+  std::vector<double> window_kl_nats;  // mean of each window, in order
 };
 
 struct EvalResult {
@@ -48,5 +51,33 @@ struct EvalArgs {
 EvalResult evaluate(compute::Backend& backend, const EvalModel& model,
                     const std::optional<EvalModel>& reference, const std::vector<Window>& windows,
                     const EvalArgs& args, base::EventSink& events, const base::CancelToken& cancel);
+
+// An original's forward over `windows`, run once, and models scored against it one after the other.
+// Its last hidden states lie in files without a name in `folder`. Windows go through in the same
+// portions for every model, chosen when the reference is made; portions change the last digits of a
+// float at most. Events and errors: those of `evaluate`; kResource where `folder` cannot be
+// written. What is passed in outlives it.
+class Reference {
+ public:
+  Reference(compute::Backend& backend, const EvalModel& original,
+            const std::vector<Window>& windows, const std::filesystem::path& folder,
+            const EvalArgs& args, base::EventSink& events, const base::CancelToken& cancel);
+  ~Reference();
+  Reference(const Reference&) = delete;
+  Reference& operator=(const Reference&) = delete;
+
+  // What `evaluate` gives for `model` beside the original.
+  EvalResult evaluate(const EvalModel& model);
+
+ private:
+  struct Portion;
+
+  compute::Backend& backend_;
+  EvalModel original_;
+  base::EventSink& events_;
+  const base::CancelToken& cancel_;
+  std::vector<std::unique_ptr<Portion>> portions_;
+  std::size_t windows_ = 0;
+};
 
 }  // namespace whit::eval

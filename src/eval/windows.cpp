@@ -6,6 +6,13 @@
 
 namespace whit::eval {
 
+BosMode bos_mode(std::string_view name) {
+  if (name == "once") return BosMode::kOnce;
+  if (name == "window") return BosMode::kWindow;
+  if (name == "never") return BosMode::kNever;
+  base::fail(base::ErrorKind::kUsage, "--bos", "{}; expected once, window or never", name);
+}
+
 std::vector<Window> cut_windows(std::span<const text::TokenId> text,
                                 std::optional<text::TokenId> bos, const WindowArgs& args) {
   using base::ErrorKind;

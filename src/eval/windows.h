@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "text/tokenizer.h"
@@ -10,6 +11,8 @@
 namespace whit::eval {
 
 enum class BosMode : std::uint8_t { kOnce, kWindow, kNever };
+// "once", "window", "never". Errors: kUsage, subject = --bos.
+BosMode bos_mode(std::string_view name);
 
 struct WindowArgs {
   std::int64_t window = 512;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace whit::runtime {
 
@@ -63,6 +64,7 @@ class StreamedForward::HeadKeeper final : public model::WeightSource {
   }
   model::WeightHandle table(const model::LinearSpec& spec) override { return source_.table(spec); }
   void release(int layer) override { source_.release(layer); }
+  void forget() { kept_ = {}; }
 
  private:
   model::WeightSource& source_;
@@ -71,10 +73,11 @@ class StreamedForward::HeadKeeper final : public model::WeightSource {
 };
 
 StreamedForward::StreamedForward(compute::Backend& backend, const model::ModelSpec& spec,
-                                 model::WeightSource& weights, const model::Sequences& sequences)
+                                 model::WeightSource& weights, const model::Sequences& sequences,
+                                 std::unique_ptr<model::ActivationStore> store)
     : spec_(spec),
       weights_(std::make_unique<HeadKeeper>(weights, spec.head.module)),
-      store_(model::make_memory_store(backend)),
+      store_(store ? std::move(store) : model::make_memory_store(backend)),
       runner_(model::make_plain_runner(backend, *weights_)),
       context_{backend, *weights_, *store_, sequences, *runner_} {}
 
@@ -93,6 +96,10 @@ void StreamedForward::run(const std::function<void(std::int64_t, std::int64_t)>&
 
 tensor::Tensor StreamedForward::head(std::int64_t first_row, std::int64_t rows) {
   return model::forward_head(context_, spec_, first_row, rows);
+}
+
+void StreamedForward::release_head() {
+  weights_->forget();
 }
 
 std::int64_t head_rows(const model::ModelSpec& spec) {

@@ -16,14 +16,18 @@ namespace whit::runtime {
 // states of all tokens are in memory. References outlive it.
 class StreamedForward {
  public:
+  // store: where hidden states lie; null: in memory.
   StreamedForward(compute::Backend& backend, const model::ModelSpec& spec,
-                  model::WeightSource& weights, const model::Sequences& sequences);
+                  model::WeightSource& weights, const model::Sequences& sequences,
+                  std::unique_ptr<model::ActivationStore> store = nullptr);
   ~StreamedForward();
 
   // Embedding and every layer; `after` is called after each with (done, total).
   void run(const std::function<void(std::int64_t done, std::int64_t total)>& after);
   // Logits F32 [rows, vocabulary] of rows of the finished forward, on the device.
   tensor::Tensor head(std::int64_t first_row, std::int64_t rows);
+  // Forgets the decoded head; the next call of `head` decodes it anew.
+  void release_head();
 
  private:
   class HeadKeeper;

@@ -93,6 +93,26 @@ TEST(Evaluate, AChangedModelDiffers) {
   EXPECT_EQ(alone.nll_nats, result.nll_nats);
 }
 
+TEST(Evaluate, AReferenceThatIsKeptGivesTheSame) {
+  Demo demo;
+  Bent bent(*demo.weights);
+  const EvalModel changed{&demo.model.spec, &bent};
+  const auto windows = demo.windows(512, 128);
+  Reference kept(*demo.backend, demo.eval_model(), windows, ::testing::TempDir(), {}, demo.events,
+                 demo.cancel);
+  for (const auto& model : {changed, demo.eval_model(), changed}) {
+    const auto beside =
+        evaluate(*demo.backend, model, demo.eval_model(), windows, {}, demo.events, demo.cancel);
+    const auto result = kept.evaluate(model);
+    EXPECT_EQ(result.tokens, beside.tokens);
+    EXPECT_EQ(result.nll_nats, beside.nll_nats);
+    EXPECT_EQ(result.comparison->mean_kl_nats, beside.comparison->mean_kl_nats);
+    EXPECT_EQ(result.comparison->p99_kl_nats, beside.comparison->p99_kl_nats);
+    EXPECT_EQ(result.comparison->reference_nll_nats, beside.comparison->reference_nll_nats);
+    EXPECT_EQ(result.comparison->window_kl_nats.size(), windows.size());
+  }
+}
+
 TEST(Evaluate, MemoryChangesTheScheduleNotTheScores) {
   Demo demo;
   const auto windows = demo.windows(1024, 128);
