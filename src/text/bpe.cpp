@@ -10,7 +10,7 @@ namespace whit::text {
 
 namespace {
 
-constexpr std::int64_t kMaxId = 1 << 24;
+constexpr std::int64_t kMaxId = kMaxTokenId;
 constexpr std::string_view kSpacePiece = "\xE2\x96\x81";  // U+2581
 constexpr std::uint64_t kEmptyKey = std::numeric_limits<std::uint64_t>::max();
 

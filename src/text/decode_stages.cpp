@@ -10,6 +10,13 @@ namespace whit::text {
 namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+constexpr std::size_t kMaxPart = 64 << 20;  // bytes of one token's text
+
+void check_part(std::size_t size) {
+  if (size <= kMaxPart) return;
+  base::fail(base::ErrorKind::kInput, "decoder",
+             "it makes {} bytes of a token; expected at most {}", size, kMaxPart);
+}
 
 class Sink final : public DecodeStage {
  public:
@@ -76,6 +83,7 @@ class CharacterStage final : public Passing {
     for (std::size_t at = part.find(character_); at != std::string_view::npos;
          at = part.find(character_, done)) {
       made_.append(part.substr(done, at - done)).append(current_);
+      check_part(made_.size());
       done = at + character_.size();
     }
     if (done == 0) {
@@ -277,6 +285,7 @@ std::string replace_all(const Pattern& pattern, std::string_view content, std::s
   std::string out;
   for (const Part& part : parts) {
     out.append(part.match ? content : text.substr(part.begin, part.end - part.begin));
+    check_part(out.size());
   }
   return out;
 }

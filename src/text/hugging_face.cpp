@@ -13,10 +13,6 @@ namespace {
 
 // The type of the model; BPE where an old file does not say it.
 std::string model_type(const Field& root) {
-  if (!root.find("model") && (root.find("vocab") || root.find("bpe_ranks"))) {
-    root.fail_unsupported(
-        "a Tekken or tiktoken vocabulary; whit reads Hugging Face's tokenizer.json");
-  }
   const Field model = root.at("model");
   std::string type =
       model.find("merges") ? model.string_or("type", "BPE") : model.at("type").string();

@@ -13,6 +13,14 @@ namespace whit::text {
 namespace {
 
 constexpr int kMaxDepth = 16;
+constexpr std::size_t kMaxGrowth = 256;
+constexpr std::size_t kGrowsFreely = 1 << 20;  // bytes
+
+void check_growth(std::size_t made, std::size_t from) {
+  if (made <= kGrowsFreely || made / kMaxGrowth <= from) return;
+  base::fail(base::ErrorKind::kInput, "normalizer",
+             "it makes {} bytes of {}; expected at most {} times as many", made, from, kMaxGrowth);
+}
 
 // Rewrites `text` character by character: `write(code, bytes, out)` appends what becomes of one.
 // `origin` follows: what the characters at the input's beginning become.
@@ -86,7 +94,10 @@ void apply_step(const PrependStep& step, NormalizedText& text, RegexScratch& /*s
 void apply_step(const ReplaceStep& step, NormalizedText& text, RegexScratch& scratch) {
   std::vector<Part> parts;
   step.pattern.find(text.text, scratch, parts);
-  if (std::none_of(parts.begin(), parts.end(), [](const Part& part) { return part.match; })) return;
+  const auto matches = static_cast<std::size_t>(
+      std::count_if(parts.begin(), parts.end(), [](const Part& part) { return part.match; }));
+  if (matches == 0) return;
+  check_growth(matches * step.content.size(), text.text.size());
   std::string out;
   out.reserve(text.text.size() + text.text.size() / 4);
   std::size_t origin = 0;
@@ -182,8 +193,10 @@ void Normalizer::add(const Field& field, int depth) {
 }
 
 void Normalizer::apply(NormalizedText& text, RegexScratch& scratch) const {
+  const std::size_t size = text.text.size();
   for (const Step& step : steps_) {
     std::visit([&](const auto& known) { apply_step(known, text, scratch); }, step);
+    check_growth(text.text.size(), size);
   }
 }
 

@@ -55,7 +55,8 @@ class Normalizer {
   explicit Normalizer(std::optional<Field> field);
 
   bool empty() const { return steps_.empty(); }
-  // `text` must be valid UTF-8. Errors: kInput where a regular expression exceeds its limits.
+  // `text` must be valid UTF-8. Errors: kInput where a regular expression exceeds its limits, or
+  // the text becomes more than 256 times as long (and more than 1 MiB).
   void apply(NormalizedText& text, RegexScratch& scratch) const;
   std::string apply(std::string_view text) const;
 

@@ -5,7 +5,7 @@ namespace whit::text {
 namespace {
 
 constexpr int kMaxDepth = 16;
-constexpr std::int64_t kMaxId = 1 << 24;
+constexpr std::int64_t kMaxId = kMaxTokenId;
 
 void read_template(const Field& field, Frame& frame) {
   const Field pieces = field.at("single");

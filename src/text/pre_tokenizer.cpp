@@ -13,6 +13,8 @@ namespace {
 
 constexpr int kMaxDepth = 16;
 constexpr std::size_t kDefaultLength = 5;
+constexpr std::size_t kMaxGrowth = 256;
+constexpr std::size_t kGrowsFreely = 1 << 20;  // bytes
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
@@ -269,7 +271,12 @@ void PreTokenizer::add(const Field& field, int depth) {
 }
 
 void PreTokenizer::apply(Pieces& pieces, RegexScratch& scratch) const {
+  const std::size_t limit = std::max(pieces.text.size() * kMaxGrowth, kGrowsFreely);
   for (std::size_t i = 0; i < steps_.size(); ++i) {
+    if (pieces.text.size() > limit) {
+      base::fail(base::ErrorKind::kInput, "pre_tokenizer",
+                 "it makes {} bytes of a text; expected at most {}", pieces.text.size(), limit);
+    }
     std::visit([&](const auto& step) { apply_step(step, pieces, scratch); }, steps_[i]);
     const bool last = i + 1 == steps_.size();
     if (std::holds_alternative<ByteLevelStep>(steps_[i]) && !(last && yields_bytes_)) {

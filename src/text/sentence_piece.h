@@ -1,9 +1,11 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "text/added_tokens.h"
@@ -39,9 +41,15 @@ class SentencePieceTokenizer final : public Tokenizer {
 
  private:
   struct Library;
+  struct Workspace;
 
   void read_tokens(const SpecialTokens& special, const std::string& file);
   void frame_text(const SpecialTokens& special, const std::string& file);
+
+  void find_crossings();
+  void encode_section(std::string_view section, bool begins, Workspace& work,
+                      std::vector<TokenId>& out) const;
+  std::unique_ptr<Workspace> take_workspace() const;
 
   std::unique_ptr<Library> library_;
   std::optional<TokenTexts> texts_;
@@ -50,8 +58,15 @@ class SentencePieceTokenizer final : public Tokenizer {
   Frame frame_;
   bool dummy_prefix_ = true;
   bool legacy_ = false;
+  // Words may be encoded one by one: before a space that follows a character in no piece that has
+  // U+2581 behind it, no merge joins.
+  bool has_cuts_ = false;
+  std::unordered_set<std::string, StringHash, std::equal_to<>> crossings_;
   std::optional<TokenId> bos_;
   std::optional<TokenId> eos_;
+
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Workspace>> idle_;
 };
 
 }  // namespace whit::text

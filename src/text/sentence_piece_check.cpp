@@ -97,25 +97,42 @@ void check_piece(Message piece) {
   }
 }
 
-void check_normalizer(Message spec, SentencePieceFacts* facts) {
+// The fields of a normalizer that decide whether text is taken as it is.
+struct NormalizerFields {
+  bool removes_spaces = true;
+  bool escapes = true;
+  bool has_map = false;
+};
+
+void check_normalizer(Message spec, SentencePieceFacts* facts, NormalizerFields& found) {
   Message::Value value;
   while (spec.next(value)) {
     if (value.field == 2) {
       if (value.wire_type != 2) spec.broken();
       check_charsmap(value.bytes, spec.subject() + ".precompiled_charsmap");
+      found.has_map = !value.bytes.empty();
     } else if (value.field == 3 && facts != nullptr) {
       facts->add_dummy_prefix = value.number != 0;
+    } else if (value.field == 4 || value.field == 5) {
+      // Extra white space is removed unless the model says no; spaces are escaped unless it says
+      // no.
+      (value.field == 4 ? found.removes_spaces : found.escapes) = value.number != 0;
     }
   }
 }
 
-void check_trainer(Message spec) {
+// Whether the model is BPE.
+bool check_trainer(Message spec) {
+  constexpr std::uint64_t kBpe = 2;
+  bool bpe = false;
   Message::Value value;
   while (spec.next(value)) {
+    if (value.field == 3) bpe = value.number == kBpe;
     if (value.field == 24 && value.number != 0) {
       base::fail(base::ErrorKind::kUnsupported, spec.subject(), "treat_whitespace_as_suffix");
     }
   }
+  return bpe;
 }
 
 }  // namespace
@@ -125,6 +142,9 @@ SentencePieceFacts check_sentence_piece_model(std::string_view model, const std:
   Message root(model, file);
   Message::Value value;
   std::size_t pieces = 0;
+  bool bpe = false;
+  NormalizerFields normalizer;
+  NormalizerFields denormalizer;
   while (root.next(value)) {
     if (value.field > 5) continue;
     if (value.field != 0 && value.wire_type != 2) root.broken();
@@ -133,13 +153,13 @@ SentencePieceFacts check_sentence_piece_model(std::string_view model, const std:
         check_piece(Message(value.bytes, fmt::format("{}: pieces[{}]", file, pieces++)));
         break;
       case 2:
-        check_trainer(Message(value.bytes, file + ": trainer_spec"));
+        bpe = check_trainer(Message(value.bytes, file + ": trainer_spec"));
         break;
       case 3:
-        check_normalizer(Message(value.bytes, file + ": normalizer_spec"), &facts);
+        check_normalizer(Message(value.bytes, file + ": normalizer_spec"), &facts, normalizer);
         break;
       case 5:
-        check_normalizer(Message(value.bytes, file + ": denormalizer_spec"), nullptr);
+        check_normalizer(Message(value.bytes, file + ": denormalizer_spec"), nullptr, denormalizer);
         break;
       default:
         break;
@@ -149,6 +169,7 @@ SentencePieceFacts check_sentence_piece_model(std::string_view model, const std:
     base::fail(base::ErrorKind::kInput, file,
                "no pieces; expected a SentencePiece model or tokenizer.json");
   }
+  facts.plain_bpe = bpe && !normalizer.has_map && !normalizer.removes_spaces && normalizer.escapes;
   return facts;
 }
 

@@ -8,6 +8,8 @@ namespace whit::text {
 // What whit needs to know of a SentencePiece model beyond what the library tells.
 struct SentencePieceFacts {
   bool add_dummy_prefix = true;
+  // BPE over text that is taken as it is, but for spaces written as U+2581.
+  bool plain_bpe = false;
 };
 
 // Proves that a serialized ModelProto can be given to the SentencePiece library, which trusts

@@ -6,7 +6,7 @@ namespace whit::text {
 
 namespace {
 
-constexpr std::int64_t kMaxId = 1 << 24;
+constexpr std::int64_t kMaxId = kMaxTokenId;
 
 // A token is written as a string or as an object with `content`.
 std::optional<std::string> token_text(const Field& root, const char* name) {

