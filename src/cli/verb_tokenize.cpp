@@ -102,7 +102,8 @@ int run(Session& session, const Flags& flags) {
 
 Job declare(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
-  app.add_option("MODEL", flags->model, "model folder, or a tokenizer.json or SentencePiece .model")
+  app.add_option("MODEL", flags->model,
+                 "model folder, or a file: tokenizer.json, SentencePiece, tiktoken, tekken, GGUF")
       ->required();
   auto* text = app.add_option("TEXT", flags->text, "what to tokenize; else stdin is read");
   app.add_option("--jsonl", flags->jsonl,
