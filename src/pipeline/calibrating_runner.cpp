@@ -106,12 +106,13 @@ void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces,
     if (!wanted(&linear) && !refitted(&linear)) continue;
     double share = recipe.refinement.teacher_share;
     if (choice && s_.teacher != nullptr) share = choice->share(s_.source.linear(linear)->matrix());
-    const quant::TeacherPull pull = observation.all.pull(share);
+    const Aim aim{observation.all.pull(share),
+                  observation.taught_factor ? &*observation.taught_factor : factor};
     if (refitted(&linear)) {
-      applied[i].weight = refit_one(linear, *factor, pull);
+      applied[i].weight = refit_one(linear, aim);
       continue;
     }
-    applied[i].weight = quantize_one(linear, gram, factor, pull, extra);
+    applied[i].weight = quantize_one(linear, gram, factor, aim, extra);
     records_.back().seconds += shared_seconds;
     record(records_.back());
   }
@@ -147,8 +148,13 @@ const stats::Gram& CalibratingRunner::settle(const Stage& stage, Observation& ob
   shrunk_.reset();
   if (layer_tokens > 0) shrunk_.emplace(quant::shrink_gram(s_.backend, own, *layer, layer_tokens));
   const stats::Gram& used = shrunk_ ? *shrunk_ : own;
-  if (recipe.method == Method::kGptq && !observation.factor)
+  if (recipe.method == Method::kGptq && !observation.factor) {
     observation.factor.emplace(quant::factor_gram(s_.backend, used, {recipe.order, damping}));
+    const std::optional<stats::Gram>& taught = observation.all.taught_gram;
+    if (taught && taught->tokens() > 0)
+      observation.taught_factor.emplace(
+          quant::factor_gram(s_.backend, *taught, {recipe.order, damping}));
+  }
   return used;
 }
 
@@ -170,26 +176,24 @@ const quant::OutputMetric* CalibratingRunner::metric_of(const LinearSpec& linear
   return found == metrics_.end() ? nullptr : &found->second;
 }
 
-model::WeightHandle CalibratingRunner::refit_one(const LinearSpec& linear,
-                                                 const quant::Factor& factor,
-                                                 const quant::TeacherPull& pull) {
-  base::check(pull.input != nullptr, "a teacher sees what every router reads");
+model::WeightHandle CalibratingRunner::refit_one(const LinearSpec& linear, const Aim& aim) {
+  base::check(aim.pull.input != nullptr, "a teacher sees what every router reads");
   const auto weight = s_.source.linear(linear);
-  const tensor::Tensor moved = quant::teacher_target(s_.backend, weight->matrix(), factor, pull);
+  const tensor::Tensor moved =
+      quant::teacher_target(s_.backend, weight->matrix(), *aim.factor, aim.pull);
   return s_.writer.refitted(linear.weight(), moved);
 }
 
 model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
                                                     const stats::Gram& gram,
-                                                    const quant::Factor* factor,
-                                                    const quant::TeacherPull& pull,
+                                                    const quant::Factor* factor, const Aim& aim,
                                                     std::int64_t extra_tokens) {
   const auto start = std::chrono::steady_clock::now();
   const auto& bound = s_.plan.bound;
   const auto weight = s_.source.linear(linear);
   tensor::Tensor moved;
-  if (factor != nullptr && pull.input != nullptr)
-    moved = quant::teacher_target(s_.backend, weight->matrix(), *factor, pull);
+  if (factor != nullptr && aim.pull.input != nullptr)
+    moved = quant::teacher_target(s_.backend, weight->matrix(), *aim.factor, aim.pull);
   const tensor::ConstMatrixView target =
       moved.empty() ? weight->matrix() : std::as_const(moved).matrix();
   tensor::Tensor decoded =

@@ -53,6 +53,11 @@ class CalibratingRunner final : public model::StageRunner {
   std::vector<std::string> take_warnings() { return std::move(warnings_); }
 
  private:
+  // The teacher's pull, and the factor of the tokens that it was seen on.
+  struct Aim {
+    quant::TeacherPull pull;
+    const quant::Factor* factor = nullptr;
+  };
   struct Applied {
     model::WeightHandle weight;
     model::WeightHandle bias;
@@ -65,13 +70,12 @@ class CalibratingRunner final : public model::StageRunner {
   const stats::Gram& settle(const model::Stage& stage, Observation& observation,
                             std::optional<HeldOutChoice>& choice);
   model::WeightHandle quantize_one(const model::LinearSpec& linear, const stats::Gram& gram,
-                                   const quant::Factor* factor, const quant::TeacherPull& pull,
+                                   const quant::Factor* factor, const Aim& aim,
                                    std::int64_t extra_tokens);
   void learn_metrics(const model::Stage& stage);
   const quant::OutputMetric* metric_of(const model::LinearSpec& linear) const;
   // What stays unquantized but aims at the teacher's output too.
-  model::WeightHandle refit_one(const model::LinearSpec& linear, const quant::Factor& factor,
-                                const quant::TeacherPull& pull);
+  model::WeightHandle refit_one(const model::LinearSpec& linear, const Aim& aim);
   void apply(model::Stage& stage, Pieces& pieces, const std::vector<Applied>& applied);
   void record(WeightRecord record);
   void warn(std::string text);

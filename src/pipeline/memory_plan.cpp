@@ -90,7 +90,7 @@ std::uint64_t working_set(const model::LayerSpec& layer, const Refinement& refin
     if (refinement.descent_passes > 0 || refinement.refit_scales)
       sum += weight + bytes(kBand, linear->out_features + linear->in_features);
     if (refinement.refit_scales) sum += 64 * kMiB;
-    if (teacher) sum += 3 * weight + gram + residual + tile;
+    if (teacher) sum += 3 * weight + (refinement.teacher_part < 1 ? 3 : 1) * gram + residual + tile;
     if (refinement.held_out) sum += 3 * weight + 3 * gram + (teacher ? 2 * (gram + residual) : 0);
     if (const std::int64_t block = model::metric_block(layer, *linear);
         refinement.output_metric && block > 0)

@@ -35,29 +35,30 @@ quant::TeacherPull Sums::pull(double share) const {
   // Few tokens in many dimensions are mostly noise: half of the pull is left at one a dimension.
   const auto seen = static_cast<double>(input->tokens());
   const double trusted = share * seen / (seen + static_cast<double>(gram.width()));
-  return {&*input, trusted, residual ? &*residual : nullptr, trusted,
-          static_cast<double>(gram.tokens()) / seen};
+  return {&*input, trusted, residual ? &*residual : nullptr, trusted};
 }
 
 void Sums::merge(const Sums& other) {
   gram.merge(other.gram);
   if (input) input->merge(*other.input);
   if (residual) residual->merge(*other.residual);
+  if (taught_gram) taught_gram->merge(*other.taught_gram);
 }
 
 Sums Observer::make_sums(const Stage& stage) {
-  Sums sums{stats::Gram(backend_, stage.width), {}, {}};
+  Sums sums{stats::Gram(backend_, stage.width), {}, {}, {}};
   if (teacher_ == nullptr) return sums;
-  const std::int64_t hidden = plan_.spec.hidden;
+  const Refinement& refinement = plan_.bound.recipe.refinement;
   sums.input.emplace(backend_, stage.width, stage.width);
-  if (plan_.bound.recipe.refinement.residual && teacher_->has_residual(stage))
-    sums.residual.emplace(backend_, hidden, stage.width);
+  if (refinement.residual && teacher_->has_residual(stage))
+    sums.residual.emplace(backend_, plan_.spec.hidden, stage.width);
+  if (refinement.teacher_part < 1) sums.taught_gram.emplace(backend_, stage.width);
   return sums;
 }
 
 Observation Observer::observe(const Stage& stage, Pieces& pieces) {
   const Refinement& refinement = plan_.bound.recipe.refinement;
-  Observation observation{make_sums(stage), {}, {}};
+  Observation observation{make_sums(stage), {}, {}, {}};
   const bool held_out = refinement.held_out && !stage.linears.empty();
   for (int half = 0; held_out && half < 2; ++half) observation.halves.push_back(make_sums(stage));
   const std::vector<float> weights = squared_route_weights(stage, refinement.route_weights);
@@ -93,6 +94,7 @@ void Observer::fold(const Stage& stage, std::size_t piece, std::int64_t row0, Ma
   if (rows == 0) return;
   const MatrixView own = x.rows_of(0, rows);
   if (!weights.empty()) weights = weights.first(static_cast<std::size_t>(rows));
+  if (sums.taught_gram) sums.taught_gram->observe(own, weights);
   Tensor difference = backend_.memory().allocate({rows, stage.width}, Dtype::kF32);
   teacher_->input(stage, first, difference.matrix());
   backend_.linalg().scale_add(1.0F, difference.matrix(), -1.0F, own);

@@ -16,7 +16,10 @@ namespace whit::pipeline {
 struct Sums {
   stats::Gram gram;
   std::optional<stats::CrossGram> input, residual;  // against the teacher's
+  std::optional<stats::Gram> taught_gram;           // where the teacher sees a part of the tokens
 
+  // Of the tokens that the teacher saw too. A pull is in proportion to this Gram and to no other.
+  const stats::Gram& taught() const { return taught_gram ? *taught_gram : gram; }
   // Nothing where the teacher saw none of the tokens.
   quant::TeacherPull pull(double share) const;
   void merge(const Sums& other);
@@ -25,8 +28,9 @@ struct Sums {
 // What the visit of a stage's hidden state leaves behind.
 struct Observation {
   Sums all;
-  std::vector<Sums> halves;             // two, where choices are made on held-out tokens
-  std::optional<quant::Factor> factor;  // of the Gram in use, once there is one
+  std::vector<Sums> halves;                    // two, where choices are made on held-out tokens
+  std::optional<quant::Factor> factor;         // of the Gram in use, once there is one
+  std::optional<quant::Factor> taught_factor;  // of all.taught(), where that is another
 };
 
 // Folds the hidden states of a stage into sums, the teacher's beside them where there is one.

@@ -42,11 +42,10 @@ double held_out_share(compute::Backend& backend, ConstMatrixView w, const Factor
   Tensor move = teacher_target(backend, w, factor, full);
   backend.linalg().scale_add(1.0F, move.matrix(), -1.0F, w);
   Tensor pull = backend.memory().allocate({w.rows, w.cols}, Dtype::kF32);
-  backend.linalg().gemm(static_cast<float>(judge.stands_for), w, Transpose::kNo, judge.input->sum(),
-                        Transpose::kNo, 0.0F, pull.matrix());
+  backend.linalg().gemm(1.0F, w, Transpose::kNo, judge.input->sum(), Transpose::kNo, 0.0F,
+                        pull.matrix());
   if (judge.residual != nullptr)
-    backend.linalg().scale_add(1.0F, pull.matrix(), static_cast<float>(judge.stands_for),
-                               judge.residual->sum());
+    backend.linalg().scale_add(1.0F, pull.matrix(), 1.0F, judge.residual->sum());
   const double along = sum_of(backend.linalg().row_dots(move.matrix(), pull.matrix(), w.cols));
   const double size = sum_of(backend.linalg().quadratic_form(move.matrix(), judge_gram.sum()));
   if (!(size > 0) || !(along > 0)) return 0;

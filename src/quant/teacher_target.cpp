@@ -15,13 +15,12 @@ tensor::Tensor teacher_target(compute::Backend& backend, tensor::ConstMatrixView
   // Sums become means as in H = 2/tokens * Gram; a Gram that leans on a layer's counts its tokens.
   const double to_hessian = 2.0 / static_cast<double>(factor.tokens);
   Tensor moved = backend.memory().allocate({w.rows, w.cols}, Dtype::kF32);
-  backend.linalg().gemm(static_cast<float>(to_hessian * pull.stands_for * pull.input_share), w,
-                        Transpose::kNo, pull.input->sum(), Transpose::kNo, 0.0F, moved.matrix());
+  backend.linalg().gemm(static_cast<float>(to_hessian * pull.input_share), w, Transpose::kNo,
+                        pull.input->sum(), Transpose::kNo, 0.0F, moved.matrix());
   if (pull.residual != nullptr)
-    backend.linalg().scale_add(
-        1.0F, moved.matrix(),
-        static_cast<float>(to_hessian * pull.stands_for * pull.residual_share),
-        pull.residual->sum());
+    backend.linalg().scale_add(1.0F, moved.matrix(),
+                               static_cast<float>(to_hessian * pull.residual_share),
+                               pull.residual->sum());
   Tensor ordered = backend.memory().allocate({w.rows, w.cols}, Dtype::kF32);
   backend.linalg().permute(moved.matrix(), {}, factor.order, ordered.matrix());
   backend.solve().solve_udu(factor.u.matrix(), factor.pivots, ordered.matrix());

@@ -14,14 +14,13 @@ struct TeacherPull {
   // Sum of (r_t - r_s) x_sᵀ, r the residual stream that the output is added to; may be null.
   const stats::CrossGram* residual = nullptr;
   double residual_share = 1.0;
-  // Tokens of the linear's own Gram for each that the sums above saw.
-  double stands_for = 1.0;
 };
 
 // The weight to quantize so that its output on the quantized model's inputs is nearest to what the
 // original computes on its own: argmin over V of the sum of |W x_t + r_t - V x_s - r_s|², damped,
 // V = W + (share W C + R) H⁻¹ with the factor's damped H (GPTAQ's idea, arXiv:2504.02692).
-// w: F32 [N,K] on the device, unchanged; the result likewise.
+// The factor is of a Gram of the very tokens that the sums saw: with others' moments V would be
+// noise. w: F32 [N,K] on the device, unchanged; the result likewise.
 tensor::Tensor teacher_target(compute::Backend& backend, tensor::ConstMatrixView w,
                               const Factor& factor, const TeacherPull& pull);
 

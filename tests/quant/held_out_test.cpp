@@ -46,8 +46,7 @@ double share_of(float signal, float random) {
   const Half b = make_half(*backend, 2, signal, random);
   const tensor::Tensor w = upload(*backend, heavy_weights(20, kWidth, 3), kWidth);
   const Factor factor = factor_gram(*backend, a.gram, {ColumnOrder::kActivation, 0.01});
-  return held_out_share(*backend, w.matrix(), factor, {&a.cross, 1, nullptr, 1}, b.gram,
-                        {&b.cross, 1, nullptr, 1});
+  return held_out_share(*backend, w.matrix(), factor, {&a.cross}, b.gram, {&b.cross});
 }
 
 TEST(HeldOut, ADifferenceThatRepeatsIsAimedAt) {
