@@ -93,8 +93,9 @@ def groups(draw, config, least_in_group=2):
 def latent(draw, config):
     heads = config["num_attention_heads"]
     config.pop("head_dim", None)
-    config |= dict(num_key_value_heads=heads, kv_lora_rank=draw.randrange(8, 30), q_lora_rank=draw.choice([None, draw.randrange(8, 30)]),
-                   qk_rope_head_dim=2 * draw.randrange(2, 7), qk_nope_head_dim=draw.randrange(4, 20), v_head_dim=draw.randrange(4, 30),
+    # Even, as transformers' complex view of the rotary columns wants them.
+    config |= dict(num_key_value_heads=heads, kv_lora_rank=2 * draw.randrange(4, 15), q_lora_rank=draw.choice([None, 2 * draw.randrange(4, 15)]),
+                   qk_rope_head_dim=2 * draw.randrange(2, 7), qk_nope_head_dim=2 * draw.randrange(2, 10), v_head_dim=draw.randrange(4, 30),
                    attention_bias=draw.random() < 0.5, moe_layer_freq=1)
     if draw.random() < 0.6:
         config["rope_scaling"] = tiny.YARN | draw.choice([{}, dict(mscale=0.7, mscale_all_dim=1.0), dict(mscale=1.0, mscale_all_dim=1.0)])

@@ -19,7 +19,7 @@ struct Architecture {
 
 constexpr std::array kArchitectures{
     Architecture{{"deepseek_v2", "DeepSeek-V2, V2-Lite, Coder-V2"}, &arch::deepseek_v2},
-    Architecture{{"deepseek_v3", "DeepSeek-V3, R1, V3.1, Kimi K2"}, &arch::deepseek_v3},
+    Architecture{{"deepseek_v3", "DeepSeek-V3, R1, V3.1"}, &arch::deepseek_v3},
     Architecture{{"gemma2", "Gemma 2"}, &arch::gemma2},
     Architecture{{"gemma3_text", "Gemma 3, text"}, &arch::gemma3_text},
     Architecture{{"glm4_moe", "GLM-4.5, 4.5-Air, 4.6"}, &arch::glm4_moe},
