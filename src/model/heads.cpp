@@ -49,8 +49,7 @@ std::vector<tensor::Tensor> QkvSplit::join(compute::Backend& backend, const Qkv&
   std::vector<tensor::Tensor> joined;
   const std::int64_t rows = qkv[0].rows;
   for (const LinearSpec& linear : spec_->qkv)
-    joined.push_back(
-        backend.memory().allocate({rows, linear.out_features}, tensor::Dtype::kF32));
+    joined.push_back(backend.memory().allocate({rows, linear.out_features}, tensor::Dtype::kF32));
   std::int64_t col = 0;
   for (std::size_t i = 0; i < qkv.size(); ++i) {
     tensor::Tensor& target = joined[joined.size() == 1 ? 0 : i];
@@ -58,8 +57,7 @@ std::vector<tensor::Tensor> QkvSplit::join(compute::Backend& backend, const Qkv&
     if (joined.size() == 1) col += qkv[i].cols;
   }
   if (spec_->layout != QkvLayout::kGroups) return joined;
-  tensor::Tensor grouped =
-      backend.memory().allocate(joined.front().shape(), tensor::Dtype::kF32);
+  tensor::Tensor grouped = backend.memory().allocate(joined.front().shape(), tensor::Dtype::kF32);
   backend.linalg().permute(joined.front().matrix(), {}, back_, grouped.matrix());
   joined.front() = std::move(grouped);
   return joined;

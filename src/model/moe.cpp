@@ -38,8 +38,8 @@ Consume weighed_into_hidden(LayerRun& run, std::span<const float> weights) {
     std::vector<std::int32_t> rows(static_cast<std::size_t>(tile.rows));
     std::iota(rows.begin(), rows.end(), static_cast<std::int32_t>(tile.first_row));
     run.context.store.scatter_add(
-        Slot::kHidden, rows,
-        weights.subspan(static_cast<std::size_t>(tile.first_row), rows.size()), y[0]);
+        Slot::kHidden, rows, weights.subspan(static_cast<std::size_t>(tile.first_row), rows.size()),
+        y[0]);
   };
 }
 

@@ -195,7 +195,8 @@ const tensor::Tensor& Teacher::expert_mid(const Stage& stage) {
   for (std::int64_t row0 = 0; row0 < rows; row0 += model::kTileTokens) {
     const std::int64_t count = seen_rows(stage, row0, std::min(model::kTileTokens, rows - row0));
     if (count == 0) continue;
-    auto x = backend_.memory().allocate({count, expert.in.front().in_features}, tensor::Dtype::kF32);
+    auto x =
+        backend_.memory().allocate({count, expert.in.front().in_features}, tensor::Dtype::kF32);
     input->gather(
         kRecorded,
         stage.token_rows.subspan(static_cast<std::size_t>(row0), static_cast<std::size_t>(count)),
@@ -207,8 +208,8 @@ const tensor::Tensor& Teacher::expert_mid(const Stage& stage) {
           backend_.memory().allocate({count, expert.in[i].out_features}, tensor::Dtype::kF32));
       views.push_back(outputs.back().matrix());
       const auto bias = source_.bias(expert.in[i]);
-      backend_.linalg().linear(x.matrix(), weights[i]->matrix(),
-                               bias ? bias->as<float>() : nullptr, views.back());
+      backend_.linalg().linear(x.matrix(), weights[i]->matrix(), bias ? bias->as<float>() : nullptr,
+                               views.back());
     }
     model::mid_of(backend_, expert, views, mid.matrix().rows_of(row0, count));
   }
