@@ -1,6 +1,6 @@
 """Tiny random checkpoints with awkward dimensions, and what transformers computes from them.
 
-    python scripts/goldens/make_tiny_models.py tests/golden/model
+    python scripts/goldens/make_tiny_models.py tests/golden/model [CASE...]
 
 Made with torch 2.15.0, transformers 5.24.0, safetensors 0.8.0 on a CPU (pip install torch==2.15.0
 transformers==5.24.0 safetensors numpy). For each case: a folder with config.json and model.safetensors as
@@ -19,7 +19,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3DecoderLayer, DeepseekV3RMSNorm
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3RMSNorm
 
 T = 40
 DEEPSEEK = dict(
@@ -35,7 +35,20 @@ LLAMA = dict(
     num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, head_dim=10, hidden_act="silu",
     max_position_embeddings=64, rms_norm_eps=1e-5, tie_word_embeddings=False, rope_theta=1000.0, rope_scaling=None,
     attention_bias=False, mlp_bias=False, torch_dtype="bfloat16", bos_token_id=0, eos_token_id=1)
+def relative(model_type, architecture, **changes):
+    """Llama's tiny config as another model type of its family would have it."""
+    base = {k: v for k, v in LLAMA.items() if k not in ("head_dim", "mlp_bias", "attention_bias")}
+    return base | dict(model_type=model_type, architectures=[architecture]) | changes
+
+
 YARN = dict(type="yarn", factor=4, original_max_position_embeddings=16, beta_fast=32, beta_slow=1)
+DEEPSEEK_V2 = {k: v for k, v in DEEPSEEK.items() if k != "num_nextn_predict_layers"} | dict(
+    model_type="deepseek_v2", architectures=["DeepseekV2ForCausalLM"], scoring_func="softmax", norm_topk_prob=False,
+    routed_scaling_factor=1.0, mlp_bias=False)
+GLM = relative(
+    "glm4_moe", "Glm4MoeForCausalLM", head_dim=20, moe_intermediate_size=20, n_routed_experts=8, num_experts_per_tok=3,
+    n_shared_experts=1, routed_scaling_factor=1.5, n_group=1, topk_group=1, norm_topk_prob=True, first_k_dense_replace=1,
+    attention_bias=False, use_qk_norm=False, num_nextn_predict_layers=0)
 FP8 = dict(quantization_config=dict(activation_scheme="dynamic", fmt="e4m3", quant_method="fp8", weight_block_size=[128, 128]))
 
 CASES = {
@@ -64,6 +77,84 @@ CASES = {
     "llama_null_head_dim_fp8": LLAMA | FP8 | dict(
         head_dim=None, hidden_size=132, num_attention_heads=11, num_key_value_heads=11, intermediate_size=140, num_hidden_layers=1),
     "llama_fp8_per_tensor": LLAMA | dict(num_hidden_layers=1, scale="tensor"),
+    "llama_longrope_v5": LLAMA | dict(v5=True, max_position_embeddings=96, hidden_act="gelu", rope_scaling=dict(
+        rope_type="longrope", original_max_position_embeddings=24, short_factor=[1.0, 1.1, 1.3, 1.7, 2.0],
+        long_factor=[1.0, 1.5, 2.5, 4.0, 7.0])),
+    "mistral_window": relative("mistral", "MistralForCausalLM", head_dim=22, sliding_window=9, num_hidden_layers=3),
+    "mistral_nemo_v5": relative(
+        "mistral", "MistralForCausalLM", v5=True, hidden_size=60, num_attention_heads=4, num_key_value_heads=1, head_dim=18,
+        sliding_window=None, rope_theta=1e5, hidden_act="gelu_pytorch_tanh", torch_dtype="float16"),
+    "qwen2_tied": relative(
+        "qwen2", "Qwen2ForCausalLM", tie_word_embeddings=True, use_sliding_window=False, sliding_window=8, max_window_layers=1),
+    "qwen2_window_v5": relative(
+        "qwen2", "Qwen2ForCausalLM", v5=True, use_sliding_window=True, sliding_window=7, max_window_layers=1, num_hidden_layers=3,
+        rope_scaling=YARN),
+    "qwen3_head_dim_tied": relative("qwen3", "Qwen3ForCausalLM", head_dim=20, tie_word_embeddings=True, attention_bias=False),
+    "qwen3_window_bias_v5": relative(
+        "qwen3", "Qwen3ForCausalLM", v5=True, head_dim=12, attention_bias=True, use_sliding_window=True, sliding_window=6,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"], num_hidden_layers=3, num_key_value_heads=6),
+    "mixtral_plain": relative(
+        "mixtral", "MixtralForCausalLM", intermediate_size=28, num_local_experts=5, num_experts_per_tok=2, sliding_window=None),
+    "mixtral_window_v5": relative(
+        "mixtral", "MixtralForCausalLM", v5=True, intermediate_size=20, num_local_experts=7, num_experts_per_tok=3,
+        sliding_window=8, head_dim=18),
+    "qwen3_moe_dense_first": relative(
+        "qwen3_moe", "Qwen3MoeForCausalLM", head_dim=18, num_experts=8, num_experts_per_tok=3, moe_intermediate_size=20,
+        norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[0], attention_bias=False),
+    "qwen3_moe_sparse_step_v5": relative(
+        "qwen3_moe", "Qwen3MoeForCausalLM", v5=True, num_experts=6, num_experts_per_tok=2, moe_intermediate_size=36,
+        norm_topk_prob=False, decoder_sparse_step=2, attention_bias=True, use_sliding_window=True, sliding_window=9),
+    "qwen2_moe_shared": relative(
+        "qwen2_moe", "Qwen2MoeForCausalLM", num_experts=6, num_experts_per_tok=2, moe_intermediate_size=20,
+        shared_expert_intermediate_size=44, norm_topk_prob=False, decoder_sparse_step=1, mlp_only_layers=[]),
+    "qwen2_moe_window_v5": relative(
+        "qwen2_moe", "Qwen2MoeForCausalLM", v5=True, num_experts=5, num_experts_per_tok=3, moe_intermediate_size=20,
+        shared_expert_intermediate_size=28, norm_topk_prob=True, mlp_only_layers=[1], num_hidden_layers=3, qkv_bias=False,
+        use_sliding_window=True, sliding_window=8, max_window_layers=2),
+    "phi3_window": relative("phi3", "Phi3ForCausalLM", sliding_window=9, pad_token_id=2, tie_word_embeddings=True),
+    "phi3_longrope_short": relative(
+        "phi3", "Phi3ForCausalLM", pad_token_id=2, max_position_embeddings=256, original_max_position_embeddings=64,
+        rope_scaling=dict(type="longrope", short_factor=[1.0, 1.05, 1.1, 1.2, 1.4, 1.6, 2.0],
+                          long_factor=[1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0])),
+    "phi3_longrope_long_partial_v5": relative(
+        "phi3", "Phi3ForCausalLM", v5=True, pad_token_id=2, hidden_size=96, partial_rotary_factor=0.75,
+        max_position_embeddings=256, original_max_position_embeddings=24, rope_scaling=dict(
+            type="longrope", short_factor=[1.0, 1.05, 1.1, 1.2, 1.4, 1.6], long_factor=[1.0, 1.5, 2.0, 3.0, 4.0, 6.0])),
+    "gemma2_caps": relative(
+        "gemma2", "Gemma2ForCausalLM", head_dim=22, hidden_activation="gelu_pytorch_tanh", hidden_act="gelu_pytorch_tanh",
+        query_pre_attn_scalar=24, sliding_window=8, attn_logit_softcapping=2.0, final_logit_softcapping=12.0,
+        tie_word_embeddings=True, num_hidden_layers=3, pad_token_id=0),
+    "gemma2_no_caps_v5": relative(
+        "gemma2", "Gemma2ForCausalLM", v5=True, head_dim=12, hidden_activation="gelu", query_pre_attn_scalar=7, sliding_window=6,
+        layer_types=["full_attention", "sliding_attention"], attn_logit_softcapping=None, final_logit_softcapping=None,
+        attention_bias=True, tie_word_embeddings=False, pad_token_id=0),
+    "gemma3_text_pattern": relative(
+        "gemma3_text", "Gemma3ForCausalLM", head_dim=22, hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=24,
+        sliding_window=8, sliding_window_pattern=3, rope_theta=20000.0, rope_local_base_freq=500.0,
+        rope_scaling=dict(rope_type="linear", factor=8.0), tie_word_embeddings=True, num_hidden_layers=4, pad_token_id=0),
+    "gemma3_text_nested_v5": relative(
+        "gemma3_text", "Gemma3ForCausalLM", v5=True, head_dim=12, hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=9,
+        sliding_window=6, layer_types=["full_attention", "sliding_attention", "full_attention"], rope_theta=3000.0,
+        rope_local_base_freq=100.0, final_logit_softcapping=15.0, tie_word_embeddings=True, num_hidden_layers=3, pad_token_id=0),
+    "deepseek_v2_lite": DEEPSEEK_V2 | dict(
+        q_lora_rank=None, topk_method="greedy", n_group=1, topk_group=1, n_shared_experts=2,
+        rope_scaling=YARN | dict(mscale=0.707, mscale_all_dim=0.707)),
+    "deepseek_v2_grouped_v5": DEEPSEEK_V2 | dict(
+        v5=True, topk_method="group_limited_greedy", n_group=4, topk_group=2, routed_scaling_factor=4.0, attention_bias=True,
+        mlp_bias=True, v_head_dim=36, rope_scaling=YARN | dict(mscale=0.7, mscale_all_dim=1.0)),
+    "glm4_moe_norms_mtp": GLM | dict(attention_bias=True, use_qk_norm=True, num_nextn_predict_layers=1, partial_rotary_factor=0.5),
+    "glm4_moe_groups_v5": GLM | dict(
+        v5=True, n_group=4, topk_group=2, first_k_dense_replace=0, norm_topk_prob=False, partial_rotary_factor=0.7, num_hidden_layers=1),
+    "olmo2_post_norms": relative("olmo2", "Olmo2ForCausalLM", attention_bias=False),
+    "olmo2_bias_v5": relative(
+        "olmo2", "Olmo2ForCausalLM", v5=True, attention_bias=True, num_key_value_heads=6, tie_word_embeddings=True,
+        rope_scaling=dict(rope_type="linear", factor=2.0)),
+    "granite_multipliers": relative(
+        "granite", "GraniteForCausalLM", attention_bias=False, mlp_bias=False, embedding_multiplier=6.0, logits_scaling=3.0,
+        residual_multiplier=0.4, attention_multiplier=0.11, tie_word_embeddings=True),
+    "granite_biases_v5": relative(
+        "granite", "GraniteForCausalLM", v5=True, attention_bias=True, mlp_bias=True, embedding_multiplier=12, logits_scaling=0.5,
+        residual_multiplier=1.3, attention_multiplier=0.4),
 }
 
 
@@ -96,12 +187,12 @@ def store(name, w, config, scale):
     return {name: kept}, kept.float()
 
 
-def random_value(name, shape, generator):
+def random_value(name, shape, generator, model_type):
     noise = torch.randn(shape, generator=generator)
     if name.endswith("e_score_correction_bias"):
         return noise * 0.3 - 0.3
     if "norm" in name:
-        return 1.0 + 0.2 * noise
+        return (0.0 if model_type.startswith("gemma") else 1.0) + 0.2 * noise
     if name.endswith(".bias"):
         return 0.3 * noise
     if "embed_tokens" in name or "lm_head" in name or "shared_head" in name:
@@ -123,9 +214,9 @@ def load_reference(folder):
     return model.eval()
 
 
-def fused_layer(config, tensors, prefix):
+def fused_layer(layer_class, config, tensors, prefix):
     """transformers' decoder layer with the tensors of one prefix."""
-    layer = DeepseekV3DecoderLayer(config, config.num_hidden_layers).eval().float()
+    layer = layer_class(config, config.num_hidden_layers).eval().float()
     own = {n[len(prefix):]: w for n, w in tensors.items() if n.startswith(prefix)}
     state = {n: own[n] for n in layer.state_dict() if n in own}
     experts = [tuple(own[f"mlp.experts.{e}.{p}_proj.weight"] for p in ("gate", "up", "down")) for e in range(config.n_routed_experts)]
@@ -167,7 +258,7 @@ def mtp_logits(model, tensors, ids):
         table = own("embed_tokens.weight")
         embedded = (model.model.embed_tokens.weight if table is None else table)[following][None]
         joined = torch.cat([rms(embedded, own("enorm.weight"), config.rms_norm_eps), rms(h, own("hnorm.weight"), config.rms_norm_eps)], -1)
-        out = fused_layer(config, tensors, prefix)(joined @ own("eh_proj.weight").T, attention_mask=mask, position_embeddings=rotary,
+        out = fused_layer(type(model.model.layers[-1]), config, tensors, prefix)(joined @ own("eh_proj.weight").T, attention_mask=mask, position_embeddings=rotary,
                                                    position_ids=positions)
         h = out[0] if isinstance(out, tuple) else out
         head = own("shared_head.head.weight")
@@ -205,7 +296,7 @@ def make_case(name, case, out):
             shapes |= mtp_tensor_shapes(case, layers + depth, layer_shapes)
         stored, values = {}, {}
         for tensor in sorted(shapes):
-            entries, values[tensor] = store(tensor, random_value(tensor, shapes[tensor], generator), case, scale)
+            entries, values[tensor] = store(tensor, random_value(tensor, shapes[tensor], generator, case["model_type"]), case, scale)
             stored |= entries
         write_reference_folder(scratch, case, {n: w for n, w in (values | empty).items()
                                                if not any(n.startswith(f"model.layers.{layers + d}.") for d in range(mtp))})
@@ -261,4 +352,5 @@ if __name__ == "__main__":
         make_demo_mtp(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]))
     else:
         for case_name, one in CASES.items():
-            make_case(case_name, one, pathlib.Path(sys.argv[1]))
+            if len(sys.argv) == 2 or case_name in sys.argv[2:]:
+                make_case(case_name, one, pathlib.Path(sys.argv[1]))

@@ -83,14 +83,28 @@ struct AttentionArgs {
   std::optional<HeadView> k_shared;  // MLA's rotary key, one for all heads
   HeadView v;
   float scale = 1;
+  float softcap = 0;        // > 0: a scaled score s becomes softcap * tanh(s / softcap)
   std::int64_t window = 0;  // 0: none; else key j is visible to query i iff i-window < j <= i
 };
+
+enum class Activation : std::uint8_t {
+  kSilu,      // x / (1 + exp(-x))
+  kGelu,      // x/2 (1 + erf(x/sqrt(2)))
+  kGeluTanh,  // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x³)))
+  kRelu,
+  kTanh,
+};
+
+// What a router ranks experts by, and weighs them with.
+enum class RouterScore : std::uint8_t { kSigmoid, kSoftmax };
 
 struct RoutingArgs {
   std::int64_t top_k = 1;
   std::int64_t groups = 1;       // n_group
   std::int64_t groups_kept = 1;  // topk_group
-  bool renormalize = true;
+  std::int64_t group_best = 2;   // a group ranks by the sum of so many of its best scores
+  RouterScore score = RouterScore::kSigmoid;
+  bool renormalize = true;  // weights sum to `scaling`
   float scaling = 1;
 };
 
@@ -117,15 +131,17 @@ class Neural {
                     std::span<const std::int32_t> positions) = 0;
   // Causal attention of one sequence: query row i sits at position keys - queries + i.
   virtual void attention(const AttentionArgs& args, MatrixView out) = 0;
-  // out = silu(gate) * up.
-  virtual void silu_mul(ConstMatrixView gate, ConstMatrixView up, MatrixView out) = 0;
+  // out = act(x) * times; times.data == nullptr: out = act(x). out may be x.
+  virtual void activate(Activation act, ConstMatrixView x, ConstMatrixView times,
+                        MatrixView out) = 0;
   // x += y.
   virtual void add(MatrixView x, ConstMatrixView y) = 0;
-  // DeepSeek's sigmoid routing (noaux_tc): logits [T,E], bias has E entries (may be null).
-  // Groups are ranked by the sum of their two best biased scores; masked scores are -inf; equal
-  // scores go to the lower index. scores_out (optional, T*E): sigmoid scores before the bias.
-  virtual Routing route_sigmoid(ConstMatrixView logits, const float* bias, const RoutingArgs& args,
-                                std::vector<float>* scores_out) = 0;
+  // The top_k experts of every token by biased score: logits [T,E], bias has E entries (may be
+  // null) and chooses only; weights are unbiased scores. Experts outside the best groups_kept
+  // groups count as -inf; equal scores go to the lower index. scores_out (optional, T*E): scores
+  // before the bias.
+  virtual Routing route(ConstMatrixView logits, const float* bias, const RoutingArgs& args,
+                        std::vector<float>* scores_out) = 0;
   virtual void gather_rows(ConstMatrixView in, std::span<const std::int32_t> rows,
                            MatrixView out) = 0;
   // inout[rows[i]] += weights[i] * x[i]; rows are distinct.

@@ -14,7 +14,14 @@ namespace whit::model {
 // field.
 ModelSpec spec_from_config(const nlohmann::json& config);
 
-// The model types that spec_from_config knows.
+struct ArchitectureInfo {
+  std::string_view model_type;
+  std::string_view models;  // of what is published under it, e.g. "Llama 2, 3, 3.1"
+};
+
+// What spec_from_config knows, by model type.
+std::vector<ArchitectureInfo> architectures();
+// Their model types.
 std::vector<std::string_view> known_architectures();
 
 }  // namespace whit::model

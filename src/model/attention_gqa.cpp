@@ -1,62 +1,83 @@
 #include "model/blocks.h"
+#include "model/heads.h"
+#include "model/mlp.h"
 #include "model/rotary.h"
 
 namespace whit::model {
 
-using compute::HeadView;
 using tensor::ConstMatrixView;
 using tensor::MatrixView;
 
 namespace {
 
-// Attention of every sequence of a tile; q and k are rotated.
-void attend(LayerRun& run, const GqaSpec& spec, const Tile& tile, std::span<const MatrixView> qkv,
-            MatrixView out) {
-  const auto layer = static_cast<std::size_t>(run.layer.index);
-  for_sequences(run, tile, [&](std::int64_t row0, std::int64_t rows, std::int64_t) {
-    ConstMatrixView keys = qkv[1].rows_of(row0, rows);
-    ConstMatrixView values = qkv[2].rows_of(row0, rows);
-    if (run.context.cache != nullptr) {
-      keys = run.context.cache->append(layer, 0, keys);
-      values = run.context.cache->append(layer, 1, values);
+class Gqa {
+ public:
+  Gqa(LayerRun& run, const GqaSpec& spec)
+      : run_(run),
+        spec_(spec),
+        split_(spec),
+        rotary_(run, spec.rope),
+        q_norm_(run.context, spec.q_norm),
+        k_norm_(run.context, spec.k_norm) {}
+
+  void run() {
+    ForwardContext& context = run_.context;
+    context.store.create(Slot::kQuery, run_.tokens(), spec_.q_width());
+
+    Stage in = tile_stage(run_, spec_.qkv.front().reads, run_.hidden(), pointers_to(spec_.qkv));
+    in.produce = normed_hidden(run_, run_.layer.attention_norm);
+    in.consume = [this](std::size_t piece, std::span<const MatrixView> y) {
+      project(run_.tiles[piece], y);
+    };
+    context.runner.run({&in, 1});
+
+    Stage out = tile_stage(run_, spec_.o.reads, spec_.q_width(), {&spec_.o});
+    out.produce = copied_slot(run_, Slot::kQuery);
+    out.consume = added_to_hidden(run_, run_.layer.attention_out_norm);
+    context.runner.run({&out, 1});
+    context.store.drop(Slot::kQuery);
+  }
+
+ private:
+  void project(const Tile& tile, std::span<const MatrixView> y) {
+    tensor::Tensor regrouped;
+    const auto [q, k, v] = split_.split(run_.context.backend, y, regrouped);
+    norm_heads(spec_.q_norm, q_norm_, q);
+    norm_heads(spec_.k_norm, k_norm_, k);
+    rotary_.rotate(tile, q, spec_.heads, 0, spec_.head_dim);
+    rotary_.rotate(tile, k, spec_.kv_heads, 0, spec_.head_dim);
+    const auto out = run_.context.store.lease(Slot::kQuery, tile.first_row, tile.rows,
+                                              ActivationStore::Access::kWrite);
+    const Qkv all{q, k, v};
+    for_sequences(run_, tile, [&](std::int64_t row0, std::int64_t rows, std::int64_t) {
+      attend({all[0].rows_of(row0, rows), all[1].rows_of(row0, rows), all[2].rows_of(row0, rows)},
+             out->view().rows_of(row0, rows));
+    });
+  }
+
+  // One sequence; q and k are rotated.
+  void attend(const Qkv& qkv, MatrixView out) {
+    ConstMatrixView keys = qkv[1];
+    ConstMatrixView values = qkv[2];
+    if (KvCache* cache = run_.context.cache) {
+      const auto layer = static_cast<std::size_t>(run_.layer.index);
+      keys = cache->append(layer, 0, keys);
+      values = cache->append(layer, 1, values);
     }
-    compute::AttentionArgs args;
-    args.heads = spec.heads;
-    args.kv_heads = spec.kv_heads;
-    args.q = HeadView{qkv[0].rows_of(row0, rows), 0, spec.head_dim, spec.head_dim};
-    args.k = HeadView{keys, 0, spec.head_dim, spec.head_dim};
-    args.v = HeadView{values, 0, spec.head_dim, spec.head_dim};
-    args.scale = spec.scale;
-    args.window = spec.window;
-    run.context.backend.neural().attention(args, out.rows_of(row0, rows));
-  });
-}
+    run_.context.backend.neural().attention(attention_args(spec_, qkv[0], keys, values), out);
+  }
+
+  LayerRun& run_;
+  const GqaSpec& spec_;
+  QkvSplit split_;
+  Rotary rotary_;
+  Norm q_norm_, k_norm_;
+};
 
 }  // namespace
 
 void run_attention(LayerRun& run, const GqaSpec& spec) {
-  ForwardContext& context = run.context;
-  const std::int64_t width = spec.heads * spec.head_dim;
-  Rotary rotary(run, spec.rope);
-  context.store.create(Slot::kQuery, run.tokens(), width);
-
-  Stage in = tile_stage(run, spec.q.reads, run.hidden(), {&spec.q, &spec.k, &spec.v});
-  in.produce = normed_hidden(run, run.layer.input_norm);
-  in.consume = [&](std::size_t piece, std::span<const MatrixView> y) {
-    const Tile& tile = run.tiles[piece];
-    rotary.rotate(tile, y[0], spec.heads, 0, spec.head_dim);
-    rotary.rotate(tile, y[1], spec.kv_heads, 0, spec.head_dim);
-    const auto out = context.store.lease(Slot::kQuery, tile.first_row, tile.rows,
-                                         ActivationStore::Access::kWrite);
-    attend(run, spec, tile, y, out->view());
-  };
-  context.runner.run({&in, 1});
-
-  Stage out = tile_stage(run, spec.o.reads, width, {&spec.o});
-  out.produce = copied_slot(run, Slot::kQuery);
-  out.consume = added_to_hidden(run);
-  context.runner.run({&out, 1});
-  context.store.drop(Slot::kQuery);
+  Gqa(run, spec).run();
 }
 
 }  // namespace whit::model

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <utility>
 
+#include "base/error.h"
 #include "model/blocks.h"
+#include "model/heads.h"
 #include "model/rotary.h"
 
 namespace whit::model {
@@ -35,7 +37,6 @@ class Probe {
  protected:
   compute::Backend& backend() { return run_.context.backend; }
   WeightHandle weight(const LinearSpec& spec) { return run_.context.weights.linear(spec); }
-  WeightHandle vector(const NormSpec& norm) { return run_.context.weights.vector(norm.weight); }
 
   Tensor allocate(std::int64_t rows, std::int64_t cols) {
     return backend().memory().allocate({rows, cols}, Dtype::kF32);
@@ -58,8 +59,9 @@ class Probe {
     return dx;
   }
 
-  // Random signs over the rms of the residual stream, taken back through the output projection.
-  Tensor projected(const Tile& tile, const LinearSpec& o) {
+  // Random signs over the rms of the residual stream, taken back through the norm of the output, if
+  // there is one, and the output projection, which reads `in`.
+  Tensor projected(const Tile& tile, const LinearSpec& o, const Tensor& in) {
     const auto lease =
         run_.context.store.lease(Slot::kHidden, tile.first_row, tile.rows, Access::kRead);
     const std::int64_t hidden = run_.hidden();
@@ -76,7 +78,9 @@ class Probe {
         signs.as<float>()[t * hidden + k] = (mixed(at) & 1) != 0 ? size : -size;
       }
     }
-    const Tensor on_device = backend().memory().upload(signs.view());
+    Tensor on_device = backend().memory().upload(signs.view());
+    if (const Norm norm(run_.context, run_.layer.attention_out_norm); norm)
+      norm.apply_back(applied(o, in.matrix()).matrix(), on_device.matrix(), on_device.matrix());
     return taken_back(o, on_device.matrix());
   }
 
@@ -102,31 +106,36 @@ class GqaProbe : public Probe {
   GqaProbe(LayerRun& run, const GqaSpec& spec, std::vector<LinearMetric>& metrics)
       : Probe(run, metrics),
         spec_(spec),
+        split_(spec),
         rotary_(run, spec.rope),
-        normed_(normed_hidden(run, run.layer.input_norm)) {}
+        q_norm_(run.context, spec.q_norm),
+        k_norm_(run.context, spec.k_norm),
+        normed_(normed_hidden(run, run.layer.attention_norm)) {}
 
   void visit(std::size_t piece, const Tile& tile) {
     Tensor x = allocate(tile.rows, run_.hidden());
     normed_(piece, x.matrix());
-    Tensor q = applied(spec_.q, x.matrix());
-    Tensor k = applied(spec_.k, x.matrix());
-    const Tensor v = applied(spec_.v, x.matrix());
-    rotary_.rotate(tile, q.matrix(), spec_.heads, 0, spec_.head_dim);
-    rotary_.rotate(tile, k.matrix(), spec_.kv_heads, 0, spec_.head_dim);
-    const Tensor dout = projected(tile, spec_.o);
-    Tensor dq = allocate(tile.rows, spec_.q.out_features);
-    Tensor dk = allocate(tile.rows, spec_.k.out_features);
-    Tensor dv = allocate(tile.rows, spec_.v.out_features);
+    std::vector<Tensor> outputs;
+    std::vector<MatrixView> views;
+    for (const LinearSpec& linear : spec_.qkv) {
+      outputs.push_back(applied(linear, x.matrix()));
+      views.push_back(outputs.back().matrix());
+    }
+    Tensor regrouped;
+    const Qkv qkv = split_.split(backend(), views, regrouped);
+    const Tensor raw_q = copied(qkv[0]);
+    const Tensor raw_k = copied(qkv[1]);
+    norm_heads(spec_.q_norm, q_norm_, qkv[0]);
+    norm_heads(spec_.k_norm, k_norm_, qkv[1]);
+    rotary_.rotate(tile, qkv[0], spec_.heads, 0, spec_.head_dim);
+    rotary_.rotate(tile, qkv[1], spec_.kv_heads, 0, spec_.head_dim);
+
+    const Tensor dout = projected(tile, spec_.o, attended(tile, qkv));
+    Tensor dq = allocate(tile.rows, spec_.q_width());
+    Tensor dk = allocate(tile.rows, spec_.kv_width());
+    Tensor dv = allocate(tile.rows, spec_.kv_width());
     for_sequences(run_, tile, [&](std::int64_t row0, std::int64_t rows, std::int64_t) {
-      compute::AttentionArgs args;
-      args.heads = spec_.heads;
-      args.kv_heads = spec_.kv_heads;
-      args.q = HeadView{q.matrix().rows_of(row0, rows), 0, spec_.head_dim, spec_.head_dim};
-      args.k = HeadView{k.matrix().rows_of(row0, rows), 0, spec_.head_dim, spec_.head_dim};
-      args.v = HeadView{v.matrix().rows_of(row0, rows), 0, spec_.head_dim, spec_.head_dim};
-      args.scale = spec_.scale;
-      args.window = spec_.window;
-      backend().gradient().attention(args, dout.matrix().rows_of(row0, rows),
+      backend().gradient().attention(args_of(qkv, row0, rows), dout.matrix().rows_of(row0, rows),
                                      {dq.matrix().rows_of(row0, rows),
                                       dk.matrix().rows_of(row0, rows),
                                       {},
@@ -134,14 +143,38 @@ class GqaProbe : public Probe {
     });
     rotary_.rotate_back(tile, dq.matrix(), spec_.heads, 0, spec_.head_dim);
     rotary_.rotate_back(tile, dk.matrix(), spec_.kv_heads, 0, spec_.head_dim);
-    add(spec_.q, dq.matrix());
-    add(spec_.k, dk.matrix());
-    add(spec_.v, dv.matrix());
+    norm_heads_back(spec_.q_norm, q_norm_, raw_q.matrix(), dq.matrix());
+    norm_heads_back(spec_.k_norm, k_norm_, raw_k.matrix(), dk.matrix());
+    const auto gradients = split_.join(backend(), {dq.matrix(), dk.matrix(), dv.matrix()});
+    for (std::size_t i = 0; i < gradients.size(); ++i) add(spec_.qkv[i], gradients[i].matrix());
   }
 
  private:
+  Tensor copied(ConstMatrixView m) {
+    Tensor copy = allocate(m.rows, m.cols);
+    backend().memory().copy(m, copy.matrix());
+    return copy;
+  }
+
+  compute::AttentionArgs args_of(const Qkv& qkv, std::int64_t row0, std::int64_t rows) const {
+    return attention_args(spec_, qkv[0].rows_of(row0, rows), qkv[1].rows_of(row0, rows),
+                          qkv[2].rows_of(row0, rows));
+  }
+
+  // What the output projection reads; nothing where no norm of its output asks for it.
+  Tensor attended(const Tile& tile, const Qkv& qkv) {
+    if (!run_.layer.attention_out_norm) return {};
+    Tensor out = allocate(tile.rows, spec_.q_width());
+    for_sequences(run_, tile, [&](std::int64_t row0, std::int64_t rows, std::int64_t) {
+      backend().neural().attention(args_of(qkv, row0, rows), out.matrix().rows_of(row0, rows));
+    });
+    return out;
+  }
+
   const GqaSpec& spec_;
+  QkvSplit split_;
   Rotary rotary_;
+  Norm q_norm_, k_norm_;
   Produce normed_;
 };
 
@@ -151,9 +184,10 @@ class MlaProbe : public Probe {
       : Probe(run, metrics),
         spec_(spec),
         rotary_(run, spec.rope),
-        normed_(normed_hidden(run, run.layer.input_norm)),
-        kv_norm_(vector(spec.kv_a_norm)) {
-    if (spec.q_a_norm) q_norm_ = vector(*spec.q_a_norm);
+        normed_(normed_hidden(run, run.layer.attention_norm)),
+        kv_norm_(run.context, spec.kv_a_norm),
+        q_norm_(run.context, spec.q_a_norm) {
+    base::check(!run.layer.attention_out_norm, "latent attention's output is added as it is");
   }
 
   void visit(std::size_t piece, const Tile& tile) {
@@ -164,21 +198,19 @@ class MlaProbe : public Probe {
     if (spec_.q_a) {
       q_a = applied(*spec_.q_a, x.matrix());
       x = allocate(tile.rows, spec_.q_a->out_features);
-      backend().neural().rms_norm(q_a.matrix(), q_norm_->as<float>(), spec_.q_a_norm->eps,
-                                  x.matrix());
+      q_norm_.apply(q_a.matrix(), x.matrix());
     }
     Tensor q = applied(spec_.q_b, x.matrix());
     rotary_.rotate(tile, q.matrix(), spec_.heads, spec_.nope_dim, qk_dim());
     Tensor latent = allocate(tile.rows, spec_.kv_rank);
-    backend().neural().rms_norm(latent_of(kv_a), kv_norm_->as<float>(), spec_.kv_a_norm.eps,
-                                latent.matrix());
+    kv_norm_.apply(latent_of(kv_a), latent.matrix());
     Tensor key = allocate(tile.rows, spec_.rope_dim);
     backend().memory().copy(kv_a.matrix().sub(0, tile.rows, spec_.kv_rank, spec_.rope_dim),
                             key.matrix());
     rotary_.rotate(tile, key.matrix(), 1, 0, spec_.rope_dim);
     const Tensor kv = applied(spec_.kv_b, latent.matrix());
 
-    const Tensor dout = projected(tile, spec_.o);
+    const Tensor dout = projected(tile, spec_.o, {});
     Tensor dq = allocate(tile.rows, q.shape()[1]);
     Tensor dkv = allocate(tile.rows, kv.shape()[1]);
     Tensor dkey = allocate(tile.rows, spec_.rope_dim);
@@ -195,15 +227,13 @@ class MlaProbe : public Probe {
     if (spec_.q_a) {
       const Tensor dx = taken_back(spec_.q_b, dq.matrix());
       Tensor da = allocate(tile.rows, spec_.q_a->out_features);
-      backend().gradient().rms_norm(q_a.matrix(), q_norm_->as<float>(), spec_.q_a_norm->eps,
-                                    dx.matrix(), da.matrix());
+      q_norm_.apply_back(q_a.matrix(), dx.matrix(), da.matrix());
       add(*spec_.q_a, da.matrix());
     }
     const Tensor dlatent = taken_back(spec_.kv_b, dkv.matrix());
     Tensor da = allocate(tile.rows, spec_.kv_a.out_features);
-    backend().gradient().rms_norm(latent_of(kv_a), kv_norm_->as<float>(), spec_.kv_a_norm.eps,
-                                  dlatent.matrix(),
-                                  da.matrix().sub(0, tile.rows, 0, spec_.kv_rank));
+    kv_norm_.apply_back(latent_of(kv_a), dlatent.matrix(),
+                        da.matrix().sub(0, tile.rows, 0, spec_.kv_rank));
     backend().memory().copy(dkey.matrix(),
                             da.matrix().sub(0, tile.rows, spec_.kv_rank, spec_.rope_dim));
     add(spec_.kv_a, da.matrix());
@@ -242,7 +272,7 @@ class MlaProbe : public Probe {
   const MlaSpec& spec_;
   Rotary rotary_;
   Produce normed_;
-  WeightHandle kv_norm_, q_norm_;
+  Norm kv_norm_, q_norm_;
 };
 
 template <typename KindProbe, typename Spec>

@@ -56,7 +56,7 @@ class Mla {
   void project_in() {
     const LinearSpec& query = spec_.q_a ? *spec_.q_a : spec_.q_b;
     Stage stage = tile_stage(run_, spec_.kv_a.reads, run_.hidden(), {&query, &spec_.kv_a});
-    stage.produce = normed_hidden(run_, run_.layer.input_norm);
+    stage.produce = normed_hidden(run_, run_.layer.attention_norm);
     stage.consume = [this](std::size_t piece, std::span<const MatrixView> y) {
       const Tile& tile = run_.tiles[piece];
       store_latent(tile, y[1]);
@@ -136,7 +136,7 @@ class Mla {
   void project_out() {
     Stage stage = tile_stage(run_, spec_.o.reads, out_width(), {&spec_.o});
     stage.produce = copied_slot(run_, Slot::kQuery);
-    stage.consume = added_to_hidden(run_);
+    stage.consume = added_to_hidden(run_, run_.layer.attention_out_norm);
     run_.context.runner.run({&stage, 1});
   }
 

@@ -2,9 +2,27 @@
 
 #include <utility>
 
+#include "model/mlp.h"
+
 namespace whit::model {
 
 using Access = ActivationStore::Access;
+
+Norm::Norm(ForwardContext& context, const NormSpec& spec)
+    : backend_(&context.backend), weight_(context.weights.vector(spec.weight)), eps_(spec.eps) {}
+
+Norm::Norm(ForwardContext& context, const std::optional<NormSpec>& spec) {
+  if (spec) *this = Norm(context, *spec);
+}
+
+void Norm::apply(tensor::ConstMatrixView x, tensor::MatrixView out) const {
+  backend_->neural().rms_norm(x, weight_->as<float>(), eps_, out);
+}
+
+void Norm::apply_back(tensor::ConstMatrixView x, tensor::ConstMatrixView dy,
+                      tensor::MatrixView out) const {
+  backend_->gradient().rms_norm(x, weight_->as<float>(), eps_, dy, out);
+}
 
 Stage tile_stage(const LayerRun& run, stats::TapId site, std::int64_t width,
                  std::vector<const LinearSpec*> linears) {
@@ -16,15 +34,16 @@ Stage tile_stage(const LayerRun& run, stats::TapId site, std::int64_t width,
   return stage;
 }
 
-Produce normed_hidden(LayerRun& run, const NormSpec& norm) {
-  WeightHandle weight = run.context.weights.vector(norm.weight);
-  return
-      [&run, weight = std::move(weight), eps = norm.eps](std::size_t piece, tensor::MatrixView x) {
-        const Tile& tile = run.tiles[piece];
-        const auto hidden =
-            run.context.store.lease(Slot::kHidden, tile.first_row, tile.rows, Access::kRead);
-        run.context.backend.neural().rms_norm(hidden->view(), weight->as<float>(), eps, x);
-      };
+Produce normed_hidden(LayerRun& run, const std::optional<NormSpec>& spec) {
+  return [&run, norm = Norm(run.context, spec)](std::size_t piece, tensor::MatrixView x) {
+    const Tile& tile = run.tiles[piece];
+    const auto hidden =
+        run.context.store.lease(Slot::kHidden, tile.first_row, tile.rows, Access::kRead);
+    if (norm)
+      norm.apply(hidden->view(), x);
+    else
+      run.context.backend.memory().copy(hidden->view(), x);
+  };
 }
 
 Produce copied_slot(LayerRun& run, Slot slot) {
@@ -35,20 +54,25 @@ Produce copied_slot(LayerRun& run, Slot slot) {
   };
 }
 
-Consume added_to_hidden(LayerRun& run) {
-  return [&run](std::size_t piece, std::span<const tensor::MatrixView> y) {
+Consume added_to_hidden(LayerRun& run, const std::optional<NormSpec>& spec) {
+  return [&run, norm = Norm(run.context, spec)](std::size_t piece,
+                                                std::span<const tensor::MatrixView> y) {
     const Tile& tile = run.tiles[piece];
+    if (norm) norm.apply(y[0], y[0]);
     const auto hidden =
         run.context.store.lease(Slot::kHidden, tile.first_row, tile.rows, Access::kUpdate);
-    run.context.backend.neural().add(hidden->view(), y[0]);
+    if (run.layer.residual_scale == 1)
+      run.context.backend.neural().add(hidden->view(), y[0]);
+    else
+      run.context.backend.linalg().scale_add(1, hidden->view(), run.layer.residual_scale, y[0]);
   };
 }
 
-Consume gated_into(LayerRun& run, Slot slot) {
-  return [&run, slot](std::size_t piece, std::span<const tensor::MatrixView> y) {
+Consume activated_into(LayerRun& run, const MlpSpec& mlp, Slot slot) {
+  return [&run, &mlp, slot](std::size_t piece, std::span<const tensor::MatrixView> y) {
     const Tile& tile = run.tiles[piece];
     const auto mid = run.context.store.lease(slot, tile.first_row, tile.rows, Access::kWrite);
-    run.context.backend.neural().silu_mul(y[0], y[1], mid->view());
+    mid_of(run.context.backend, mlp, y, mid->view());
   };
 }
 

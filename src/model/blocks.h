@@ -13,8 +13,30 @@ struct LayerRun {
   const LayerSpec& layer;
   std::vector<Tile> tiles;
 
-  std::int64_t hidden() const { return layer.input_norm.weight.size; }
+  std::int64_t hidden() const {
+    return std::visit([](const auto& attention) { return attention.o.out_features; },
+                      layer.attention);
+  }
   std::int64_t tokens() const { return context.sequences.tokens(); }
+};
+
+// A norm whose vectors are on the device, or none.
+class Norm {
+ public:
+  Norm() = default;
+  Norm(ForwardContext& context, const NormSpec& spec);
+  Norm(ForwardContext& context, const std::optional<NormSpec>& spec);
+  explicit operator bool() const { return weight_ != nullptr; }
+  // Rows of spec.weight.size columns; out may be x.
+  void apply(tensor::ConstMatrixView x, tensor::MatrixView out) const;
+  // out = the gradient by x, where that by the normed rows is dy; out may be dy.
+  void apply_back(tensor::ConstMatrixView x, tensor::ConstMatrixView dy,
+                  tensor::MatrixView out) const;
+
+ private:
+  compute::Backend* backend_ = nullptr;
+  WeightHandle weight_;
+  float eps_ = 0;
 };
 
 // Each advances kHidden by one half of the layer.
@@ -30,14 +52,14 @@ Stage tile_stage(const LayerRun& run, stats::TapId site, std::int64_t width,
 using Produce = std::function<void(std::size_t, tensor::MatrixView)>;
 using Consume = std::function<void(std::size_t, std::span<const tensor::MatrixView>)>;
 
-// x = norm of kHidden.
-Produce normed_hidden(LayerRun& run, const NormSpec& norm);
+// x = norm of kHidden, or kHidden itself where there is none.
+Produce normed_hidden(LayerRun& run, const std::optional<NormSpec>& norm);
 // x = the first columns of a slot.
 Produce copied_slot(LayerRun& run, Slot slot);
-// kHidden += y[0].
-Consume added_to_hidden(LayerRun& run);
-// slot = silu(y[0]) * y[1].
-Consume gated_into(LayerRun& run, Slot slot);
+// kHidden += residual_scale * y[0], normed first where there is a norm.
+Consume added_to_hidden(LayerRun& run, const std::optional<NormSpec>& norm);
+// slot = the mid of `mlp`, whose input linears gave y.
+Consume activated_into(LayerRun& run, const MlpSpec& mlp, Slot slot);
 
 // Calls body(first row within the tile, rows, sequence) for each sequence of a tile that has rows.
 void for_sequences(const LayerRun& run, const Tile& tile,

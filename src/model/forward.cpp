@@ -37,6 +37,10 @@ std::vector<std::int32_t> following_ids(const Sequences& sequences, std::int64_t
   return ids;
 }
 
+void scale(compute::Backend& backend, float factor, MatrixView x) {
+  if (factor != 1) backend.linalg().scale_add(factor, x, 0, x);
+}
+
 }  // namespace
 
 void forward_embedding(ForwardContext& context, const ModelSpec& spec) {
@@ -48,6 +52,7 @@ void forward_embedding(ForwardContext& context, const ModelSpec& spec) {
         context.store.lease(Slot::kHidden, tile.first_row, tile.rows, Access::kWrite);
     context.backend.neural().embed(table->view(), ids_of(context.sequences.ids, tile),
                                    hidden->view());
+    scale(context.backend, spec.embedding_scale, hidden->view());
   }
 }
 
@@ -72,7 +77,8 @@ void forward_mtp_layer(ForwardContext& context, const ModelSpec& spec, const Lay
     const WeightHandle table =
         context.weights.table(mtp.embedding ? *mtp.embedding : spec.embedding);
     const WeightHandle enorm = context.weights.vector(mtp.enorm.weight);
-    const Produce hidden = normed_hidden(run, mtp.hnorm);
+    const std::optional<NormSpec> hnorm(mtp.hnorm);
+    const Produce hidden = normed_hidden(run, hnorm);
     Stage stage = tile_stage(run, mtp.eh_proj.reads, 2 * spec.hidden, {&mtp.eh_proj});
     stage.produce = [&](std::size_t piece, MatrixView x) {
       const Tile& tile = run.tiles[piece];
@@ -107,6 +113,13 @@ tensor::Tensor forward_head(ForwardContext& context, const ModelSpec& spec, std:
   const WeightHandle head = context.weights.linear(spec.head);
   tensor::Tensor logits = memory.allocate({rows, spec.vocabulary}, Dtype::kF32);
   context.backend.linalg().linear(normed.matrix(), head->matrix(), nullptr, logits.matrix());
+  scale(context.backend, spec.logit_scale, logits.matrix());
+  if (const float cap = spec.logit_softcap; cap > 0) {
+    scale(context.backend, 1 / cap, logits.matrix());
+    context.backend.neural().activate(compute::Activation::kTanh, logits.matrix(), {},
+                                      logits.matrix());
+    scale(context.backend, cap, logits.matrix());
+  }
   return logits;
 }
 

@@ -1,6 +1,7 @@
 #include "model/inventory.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/checked.h"
@@ -36,7 +37,7 @@ void resolve_head(ModelSpec& spec, const Checkpoint& checkpoint) {
     spec.tied = spec.tied && checkpoint.has(spec.embedding.weight()) &&
                 same_bytes(checkpoint, stored, spec.embedding.weight());
   else
-    spec.tied = true;
+    spec.tied = !checkpoint.has(stored + "_packed");
   spec.head.module = spec.tied ? spec.embedding.module : spec.head_module;
 }
 

@@ -13,8 +13,8 @@ namespace whit::model {
 ModelSpec load_spec(const checkpoint::Checkpoint& checkpoint);
 
 // Settles what config.json leaves open:
-// - a head that the files lack is tied to the embedding, whatever the config says; a stored head is
-//   tied only where the config says so and its bytes equal the embedding's;
+// - a head that the files lack, packed or not, is tied to the embedding, whatever the config says;
+//   a stored head is tied only where the config says so and its bytes equal the embedding's;
 // - an MTP layer's own copies of the embedding and the head are dropped where they are not stored;
 // - MTP layers of which the files hold no tensor at all are dropped.
 void resolve_stored(ModelSpec& spec, const checkpoint::Checkpoint& checkpoint);

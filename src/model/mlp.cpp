@@ -1,19 +1,40 @@
+#include "model/mlp.h"
+
+#include "base/error.h"
 #include "model/blocks.h"
 
 namespace whit::model {
+
+using tensor::MatrixView;
+
+void mid_of(compute::Backend& backend, const MlpSpec& mlp, std::span<const MatrixView> in,
+            MatrixView mid) {
+  base::check(in.size() == mlp.in.size(), "mid_of: one output for every input linear");
+  compute::Neural& neural = backend.neural();
+  if (!mlp.gated) return neural.activate(mlp.activation, in[0], {}, mid);
+  if (in.size() == 2) return neural.activate(mlp.activation, in[0], in[1], mid);
+  neural.activate(mlp.activation, in[0].sub(0, mid.rows, 0, mid.cols),
+                  in[0].sub(0, mid.rows, mid.cols, mid.cols), mid);
+}
+
+std::vector<const LinearSpec*> pointers_to(const std::vector<LinearSpec>& linears) {
+  std::vector<const LinearSpec*> pointers;
+  for (const LinearSpec& linear : linears) pointers.push_back(&linear);
+  return pointers;
+}
 
 void run_mlp(LayerRun& run, const MlpSpec& spec) {
   ForwardContext& context = run.context;
   context.store.create(Slot::kMid, run.tokens(), spec.down.in_features);
 
-  Stage in = tile_stage(run, spec.gate.reads, run.hidden(), {&spec.gate, &spec.up});
-  in.produce = normed_hidden(run, run.layer.post_attention_norm);
-  in.consume = gated_into(run, Slot::kMid);
+  Stage in = tile_stage(run, spec.in.front().reads, run.hidden(), pointers_to(spec.in));
+  in.produce = normed_hidden(run, run.layer.mlp_norm);
+  in.consume = activated_into(run, spec, Slot::kMid);
   context.runner.run({&in, 1});
 
   Stage out = tile_stage(run, spec.down.reads, spec.down.in_features, {&spec.down});
   out.produce = copied_slot(run, Slot::kMid);
-  out.consume = added_to_hidden(run);
+  out.consume = added_to_hidden(run, run.layer.mlp_out_norm);
   context.runner.run({&out, 1});
   context.store.drop(Slot::kMid);
 }

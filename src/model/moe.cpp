@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <numeric>
 
 #include "base/checked.h"
+#include "base/error.h"
 #include "model/blocks.h"
+#include "model/mlp.h"
 #include "model/routing.h"
 
 namespace whit::model {
@@ -28,19 +31,33 @@ struct ExpertRows {
   }
 };
 
+// kHidden += weight of the token's row * y[0].
+Consume weighed_into_hidden(LayerRun& run, std::span<const float> weights) {
+  return [&run, weights](std::size_t piece, std::span<const MatrixView> y) {
+    const Tile& tile = run.tiles[piece];
+    std::vector<std::int32_t> rows(static_cast<std::size_t>(tile.rows));
+    std::iota(rows.begin(), rows.end(), static_cast<std::int32_t>(tile.first_row));
+    run.context.store.scatter_add(
+        Slot::kHidden, rows, weights.subspan(static_cast<std::size_t>(tile.first_row), rows.size()),
+        y[0]);
+  };
+}
+
 // Last of the block: its output can make up for what the routed experts lost.
-void run_shared(LayerRun& run, const MoeSpec& spec, const MlpSpec& shared) {
+void run_shared(LayerRun& run, const MoeSpec& spec, std::span<const float> weights) {
+  const MlpSpec& shared = *spec.shared;
   ForwardContext& context = run.context;
   context.store.create(Slot::kMid, run.tokens(), shared.down.in_features);
-  Stage in = tile_stage(run, spec.router.weight.reads, run.hidden(), {&shared.gate, &shared.up});
+  Stage in = tile_stage(run, spec.router.weight.reads, run.hidden(), pointers_to(shared.in));
   in.observed_before = true;
   in.produce = copied_slot(run, Slot::kMlpIn);
-  in.consume = gated_into(run, Slot::kMid);
+  in.consume = activated_into(run, shared, Slot::kMid);
   context.runner.run({&in, 1});
 
   Stage out = tile_stage(run, shared.down.reads, shared.down.in_features, {&shared.down});
   out.produce = copied_slot(run, Slot::kMid);
-  out.consume = added_to_hidden(run);
+  out.consume =
+      spec.shared_gate ? weighed_into_hidden(run, weights) : added_to_hidden(run, std::nullopt);
   context.runner.run({&out, 1});
   context.store.drop(Slot::kMid);
 }
@@ -75,8 +92,8 @@ Stage expert_stage(const ExpertRows& expert, const LinearSpec& first) {
 }
 
 Stage gate_and_up(LayerRun& run, const ExpertRows& expert) {
-  Stage stage = expert_stage(expert, expert.spec->gate);
-  stage.linears = {&expert.spec->gate, &expert.spec->up};
+  Stage stage = expert_stage(expert, expert.spec->in.front());
+  stage.linears = pointers_to(expert.spec->in);
   stage.produce = [&run, &expert](std::size_t piece, MatrixView x) {
     const std::span<const std::int32_t> rows(expert.rows);
     run.context.store.gather(Slot::kMlpIn,
@@ -87,7 +104,7 @@ Stage gate_and_up(LayerRun& run, const ExpertRows& expert) {
   stage.consume = [&run, &expert](std::size_t piece, std::span<const MatrixView> y) {
     const auto mid = run.context.store.lease(Slot::kMid, expert.mid_row0 + expert.first_of(piece),
                                              y[0].rows, Access::kWrite);
-    run.context.backend.neural().silu_mul(y[0], y[1], mid->view());
+    mid_of(run.context.backend, *expert.spec, y, mid->view());
   };
   return stage;
 }
@@ -136,8 +153,10 @@ void run_block(LayerRun& run, std::vector<ExpertRows>& experts) {
 // expert's, so that no second matrix of the hidden state's size is held.
 void run_mlp(LayerRun& run, const MoeSpec& spec) {
   ForwardContext& context = run.context;
+  base::check(!run.layer.mlp_out_norm && run.layer.residual_scale == 1,
+              "a mixture's output is added as it is");
   context.store.create(Slot::kMlpIn, run.tokens(), run.hidden());
-  Dispatch dispatch = route_tokens(run, spec.router, context.runner.wants_scores());
+  Dispatch dispatch = route_tokens(run, spec, context.runner.wants_scores());
   const auto block =
       static_cast<std::size_t>(std::max<std::int64_t>(context.runner.expert_block(run.layer), 1));
   for (std::size_t first = 0; first < spec.experts.size(); first += block) {
@@ -146,7 +165,7 @@ void run_mlp(LayerRun& run, const MoeSpec& spec) {
       experts.push_back(rows_of_expert(run, spec, dispatch, e));
     run_block(run, experts);
   }
-  if (spec.shared) run_shared(run, spec, *spec.shared);
+  if (spec.shared) run_shared(run, spec, dispatch.shared);
   context.store.drop(Slot::kMlpIn);
 }
 

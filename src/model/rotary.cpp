@@ -7,10 +7,11 @@ namespace whit::model {
 
 namespace {
 
-// The frequencies for a sequence of `length` tokens: dynamic NTK stretches theta beyond
-// max_position, all other scalings are in inv_freq already.
+// The frequencies for a sequence of `length` tokens beyond max_position (0: not beyond it).
+// LongRoPE has others there, dynamic NTK stretches theta; all other scalings are in inv_freq.
 std::vector<double> frequencies(const RopeSpec& spec, std::int64_t length) {
   if (length == 0) return spec.inv_freq;
+  if (!spec.long_inv_freq.empty()) return spec.long_inv_freq;
   const auto dim = static_cast<double>(spec.dim);
   const double stretch =
       spec.dynamic_factor * static_cast<double>(length) / static_cast<double>(spec.max_position) -
@@ -68,9 +69,10 @@ void Rotary::rotate_back(const Tile& tile, tensor::MatrixView x, std::int64_t he
 
 void Rotary::turn(const Tile& tile, tensor::MatrixView x, std::int64_t heads,
                   std::int64_t first_col, std::int64_t head_stride, bool back) {
+  if (spec_->dim == 0) return;
   compute::Neural& neural = run_->context.backend.neural();
   const std::span<const std::int32_t> rows(shifted_);
-  if (spec_->dynamic_factor <= 0) {
+  if (!spec_->by_length()) {
     neural.rope(x, heads, first_col, head_stride, table(0, back).matrix(), spec_->interleaved,
                 rows.subspan(static_cast<std::size_t>(tile.first_row),
                              static_cast<std::size_t>(tile.rows)));

@@ -1,6 +1,7 @@
 #include "model/routing.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace whit::model {
 
@@ -24,17 +25,38 @@ void file_tile(const compute::Routing& routing, const std::vector<float>& scores
   dispatch.scores.insert(dispatch.scores.end(), scores.begin(), scores.end());
 }
 
+compute::RoutingArgs arguments(const RouterSpec& router) {
+  compute::RoutingArgs args;
+  args.top_k = router.top_k;
+  args.groups = router.groups;
+  args.groups_kept = router.groups_kept;
+  args.group_best = router.group_best;
+  args.score = router.score;
+  args.renormalize = router.renormalize;
+  args.scaling = router.scaling;
+  return args;
+}
+
+// Appends the sigmoid of every row's one logit.
+void weigh_shared(compute::Backend& backend, tensor::ConstMatrixView logits, Dispatch& dispatch) {
+  tensor::Tensor column = backend.memory().allocate({logits.rows, 1}, tensor::Dtype::kF32);
+  backend.memory().copy(logits, column.matrix());
+  for (const float logit : tensor::to_f32_vector(backend.memory().download(column.view()).view()))
+    dispatch.shared.push_back(1.0F / (1.0F + std::exp(-logit)));
+}
+
 }  // namespace
 
-Dispatch route_tokens(LayerRun& run, const RouterSpec& router, bool wants_scores) {
+Dispatch route_tokens(LayerRun& run, const MoeSpec& moe, bool wants_scores) {
   ForwardContext& context = run.context;
+  const RouterSpec& router = moe.router;
   const auto experts = static_cast<std::size_t>(router.weight.out_features);
   Dispatch dispatch;
   dispatch.rows.resize(experts);
   dispatch.weights.resize(experts);
   if (wants_scores) dispatch.scores.reserve(static_cast<std::size_t>(run.tokens()) * experts);
 
-  const Produce norm = normed_hidden(run, run.layer.post_attention_norm);
+  const Produce norm = normed_hidden(run, run.layer.mlp_norm);
   for (std::size_t piece = 0; piece < run.tiles.size(); ++piece) {
     const Tile& tile = run.tiles[piece];
     const auto in = context.store.lease(Slot::kMlpIn, tile.first_row, tile.rows,
@@ -43,14 +65,15 @@ Dispatch route_tokens(LayerRun& run, const RouterSpec& router, bool wants_scores
   }
 
   const WeightHandle bias = router.bias ? context.weights.vector(*router.bias) : nullptr;
-  const compute::RoutingArgs args{router.top_k, router.groups, router.groups_kept,
-                                  router.renormalize, router.scaling};
+  const compute::RoutingArgs args = arguments(router);
   std::vector<float> scores;
   Stage stage = tile_stage(run, router.weight.reads, run.hidden(), {&router.weight});
+  if (moe.shared_gate) stage.linears.push_back(&*moe.shared_gate);
   stage.produce = copied_slot(run, Slot::kMlpIn);
   stage.consume = [&](std::size_t piece, std::span<const tensor::MatrixView> logits) {
-    const compute::Routing routing = context.backend.neural().route_sigmoid(
+    const compute::Routing routing = context.backend.neural().route(
         logits[0], bias ? bias->as<float>() : nullptr, args, wants_scores ? &scores : nullptr);
+    if (moe.shared_gate) weigh_shared(context.backend, logits[1], dispatch);
     file_tile(routing, scores, run.tiles[piece].first_row, experts, dispatch);
   };
   context.runner.run({&stage, 1});

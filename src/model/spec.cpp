@@ -1,5 +1,7 @@
 #include "model/spec.h"
 
+#include <numeric>
+
 namespace whit::model {
 
 std::string_view name_of(Role role) {
@@ -22,6 +24,8 @@ std::string_view name_of(Role role) {
       return "attn_k";
     case Role::kAttnV:
       return "attn_v";
+    case Role::kAttnQkv:
+      return "attn_qkv";
     case Role::kAttnO:
       return "attn_o";
     case Role::kAttnQA:
@@ -36,8 +40,12 @@ std::string_view name_of(Role role) {
       return "mlp_gate";
     case Role::kMlpUp:
       return "mlp_up";
+    case Role::kMlpGateUp:
+      return "mlp_gate_up";
     case Role::kMlpDown:
       return "mlp_down";
+    case Role::kSharedGate:
+      return "shared_gate";
   }
   return "unknown";
 }
@@ -69,15 +77,21 @@ class Collector {
   void layer(const LayerSpec& spec) {
     layer_ = spec.index;
     if (spec.mtp) entry(*spec.mtp);
-    vector(spec.input_norm.weight);
+    norm(spec.attention_norm);
     std::visit([this](const auto& attention) { this->attention(attention); }, spec.attention);
-    vector(spec.post_attention_norm.weight);
+    norm(spec.attention_out_norm);
+    norm(spec.mlp_norm);
     std::visit([this](const auto& mlp) { this->mlp(mlp); }, spec.mlp);
+    norm(spec.mlp_out_norm);
     if (spec.mtp) exit(*spec.mtp);
     layer_ = -1;
   }
 
  private:
+  void norm(const std::optional<NormSpec>& spec) {
+    if (spec) vector(spec->weight);
+  }
+
   void entry(const MtpSpec& spec) {
     if (spec.embedding) linear(*spec.embedding, true);
     vector(spec.enorm.weight);
@@ -91,12 +105,15 @@ class Collector {
   }
 
   void attention(const GqaSpec& spec) {
-    for (const LinearSpec* one : {&spec.q, &spec.k, &spec.v, &spec.o}) linear(*one);
+    for (const LinearSpec& one : spec.qkv) linear(one);
+    norm(spec.q_norm);
+    norm(spec.k_norm);
+    linear(spec.o);
   }
 
   void attention(const MlaSpec& spec) {
     if (spec.q_a) linear(*spec.q_a);
-    if (spec.q_a_norm) vector(spec.q_a_norm->weight);
+    norm(spec.q_a_norm);
     linear(spec.q_b);
     linear(spec.kv_a);
     vector(spec.kv_a_norm.weight);
@@ -105,12 +122,14 @@ class Collector {
   }
 
   void mlp(const MlpSpec& spec) {
-    for (const LinearSpec* one : {&spec.gate, &spec.up, &spec.down}) linear(*one);
+    for (const LinearSpec& one : spec.in) linear(one);
+    linear(spec.down);
   }
 
   void mlp(const MoeSpec& spec) {
     linear(spec.router.weight);
     if (spec.router.bias) vector(*spec.router.bias);
+    if (spec.shared_gate) linear(*spec.shared_gate);
     // As they are evaluated, so that a writer need not hold what comes early.
     for (const MlpSpec& expert : spec.experts) mlp(expert);
     if (spec.shared) mlp(*spec.shared);
@@ -121,12 +140,14 @@ class Collector {
 };
 
 void add(std::vector<const LinearSpec*>& out, const MlpSpec& mlp) {
-  out.insert(out.end(), {&mlp.gate, &mlp.up, &mlp.down});
+  for (const LinearSpec& one : mlp.in) out.push_back(&one);
+  out.push_back(&mlp.down);
 }
 
 void add_attention(std::vector<const LinearSpec*>& out, const LayerSpec& layer) {
   if (const auto* gqa = std::get_if<GqaSpec>(&layer.attention)) {
-    out.insert(out.end(), {&gqa->q, &gqa->k, &gqa->v, &gqa->o});
+    for (const LinearSpec& one : gqa->qkv) out.push_back(&one);
+    out.push_back(&gqa->o);
     return;
   }
   const auto& mla = std::get<MlaSpec>(layer.attention);
@@ -152,6 +173,12 @@ std::vector<TensorSpec> inventory(const ModelSpec& spec) {
   return tensors;
 }
 
+std::int64_t out_columns(const std::vector<LinearSpec>& linears) {
+  return std::accumulate(
+      linears.begin(), linears.end(), std::int64_t{0},
+      [](std::int64_t sum, const LinearSpec& linear) { return sum + linear.out_features; });
+}
+
 std::vector<const LinearSpec*> linears_of(const LayerSpec& layer) {
   std::vector<const LinearSpec*> linears;
   if (layer.mtp) linears.push_back(&layer.mtp->eh_proj);
@@ -162,6 +189,7 @@ std::vector<const LinearSpec*> linears_of(const LayerSpec& layer) {
   }
   const auto& moe = std::get<MoeSpec>(layer.mlp);
   linears.push_back(&moe.router.weight);
+  if (moe.shared_gate) linears.push_back(&*moe.shared_gate);
   for (const MlpSpec& expert : moe.experts) add(linears, expert);
   if (moe.shared) add(linears, *moe.shared);
   return linears;

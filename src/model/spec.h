@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "compute/backend.h"
 #include "numeric/dtype.h"
 #include "stats/site.h"
 #include "tensor/tensor.h"
@@ -24,6 +25,7 @@ enum class Role : std::uint8_t {
   kAttnQ,
   kAttnK,
   kAttnV,
+  kAttnQkv,
   kAttnO,
   kAttnQA,
   kAttnQB,
@@ -31,7 +33,9 @@ enum class Role : std::uint8_t {
   kAttnKvB,
   kMlpGate,
   kMlpUp,
+  kMlpGateUp,
   kMlpDown,
+  kSharedGate,
 };
 
 std::string_view name_of(Role role);  // "attn_q"
@@ -54,6 +58,7 @@ struct VectorSpec {
   std::string name;
   Role role = Role::kNorm;
   std::int64_t size = 0;
+  float offset = 0;  // added to what is stored: Gemma's norms hold w - 1
 };
 
 struct NormSpec {
@@ -63,21 +68,40 @@ struct NormSpec {
 
 // Rotary embedding, fully resolved: inv_freq holds every scaling that does not depend on length.
 struct RopeSpec {
-  std::int64_t dim = 0;           // rotated columns of a head (2R)
+  std::int64_t dim = 0;           // rotated columns, the first of a head (2R); 0: none
   bool interleaved = false;       // pairs (2i, 2i+1), else (i, i+R)
   std::vector<double> inv_freq;   // R entries
   double attention_factor = 1.0;  // multiplies cos and sin
   double theta = 10000.0;
-  double dynamic_factor = 0;  // > 0: dynamic NTK beyond max_position
+  double dynamic_factor = 0;          // > 0: dynamic NTK beyond max_position
+  std::vector<double> long_inv_freq;  // LongRoPE: instead of inv_freq beyond max_position
   std::int64_t max_position = 0;
+
+  // Whether frequencies turn on how long a sequence is so far.
+  bool by_length() const { return dynamic_factor > 0 || !long_inv_freq.empty(); }
+};
+
+// How the rows of queries, keys and values lie in the linears that make them.
+enum class QkvLayout : std::uint8_t {
+  kSeparate,  // three linears: q, k, v
+  kBlocks,    // one: all queries, then all keys, then all values
+  kGroups,    // one: for each key head its queries, its key, its value
 };
 
 struct GqaSpec {
-  LinearSpec q, k, v, o;
+  std::vector<LinearSpec> qkv;  // three or one, by layout
+  QkvLayout layout = QkvLayout::kSeparate;
+  LinearSpec o;
+  // Before rotation; of every head, or of all of them together, as the size says.
+  std::optional<NormSpec> q_norm, k_norm;
   std::int64_t heads = 1, kv_heads = 1, head_dim = 64;
   float scale = 1;
-  std::int64_t window = 0;
+  float softcap = 0;        // of the scores; 0: none
+  std::int64_t window = 0;  // keys that a query sees, its own included; 0: all before it
   RopeSpec rope;
+
+  std::int64_t q_width() const { return heads * head_dim; }
+  std::int64_t kv_width() const { return kv_heads * head_dim; }
 };
 
 struct MlaSpec {
@@ -93,14 +117,21 @@ struct MlaSpec {
   RopeSpec rope;
 };
 
+// down(act(gate x) * up x), or down(act(in x)) where it is not gated.
 struct MlpSpec {
-  LinearSpec gate, up, down;
+  // gate and up; one linear with gate's rows before up's; or, not gated, the one.
+  std::vector<LinearSpec> in;
+  LinearSpec down;
+  bool gated = true;
+  compute::Activation activation = compute::Activation::kSilu;
 };
 
 struct RouterSpec {
   LinearSpec weight;
   std::optional<VectorSpec> bias;  // e_score_correction_bias
   std::int64_t top_k = 1, groups = 1, groups_kept = 1;
+  std::int64_t group_best = 2;  // a group ranks by the sum of so many of its best scores
+  compute::RouterScore score = compute::RouterScore::kSigmoid;
   bool renormalize = true;
   float scaling = 1;
 };
@@ -109,6 +140,7 @@ struct MoeSpec {
   RouterSpec router;
   std::vector<MlpSpec> experts;
   std::optional<MlpSpec> shared;
+  std::optional<LinearSpec> shared_gate;  // [1,H]: its sigmoid weighs the shared expert's output
 };
 
 // The multi-token-prediction entry of a layer: h' = eh_proj([enorm(embed(t_{i+1})); hnorm(h_i)]).
@@ -122,8 +154,11 @@ struct MtpSpec {
 
 struct LayerSpec {
   int index = 0;
-  std::string prefix;  // "model.layers.3."
-  NormSpec input_norm, post_attention_norm;
+  std::string prefix;                                // "model.layers.3."
+  std::optional<NormSpec> attention_norm, mlp_norm;  // of what each half reads
+  // Of each half's output, before it is added.
+  std::optional<NormSpec> attention_out_norm, mlp_out_norm;
+  float residual_scale = 1;  // multiplies each half's output as it is added
   std::variant<GqaSpec, MlaSpec> attention;
   std::variant<MlpSpec, MoeSpec> mlp;
   std::optional<MtpSpec> mtp;
@@ -132,11 +167,14 @@ struct LayerSpec {
 struct ModelSpec {
   std::string architecture;  // model_type of config.json
   std::int64_t vocabulary = 0, hidden = 0, max_position = 0;
-  LinearSpec embedding;  // [vocabulary, hidden]
+  LinearSpec embedding;       // [vocabulary, hidden]
+  float embedding_scale = 1;  // multiplies the embedding of every token
   NormSpec final_norm;
   LinearSpec head;          // its module equals the embedding's where they are tied
   std::string head_module;  // the name of the head in the files, e.g. "lm_head"
   bool tied = false;
+  float logit_scale = 1;              // multiplies the head's output
+  float logit_softcap = 0;            // then: cap * tanh(logit / cap); 0: none
   std::vector<LayerSpec> layers;      // the decoder
   std::vector<LayerSpec> mtp_layers;  // calibrated as further layers
   std::vector<std::string>
@@ -156,6 +194,9 @@ struct TensorSpec {
 
 // Every tensor of the model in checkpoint order: embedding, layers, MTP layers, norm, head.
 std::vector<TensorSpec> inventory(const ModelSpec& spec);
+
+// Columns that linears of one input make together.
+std::int64_t out_columns(const std::vector<LinearSpec>& linears);
 
 // Every linear of a layer, in the order in which they are evaluated.
 std::vector<const LinearSpec*> linears_of(const LayerSpec& layer);

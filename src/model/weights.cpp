@@ -47,7 +47,7 @@ class CheckpointWeights final : public WeightSource {
   }
 
   WeightHandle vector(const VectorSpec& spec) override {
-    return f32_vector(spec.name, {spec.size});
+    return f32_vector(spec.name, {spec.size}, spec.offset);
   }
 
   WeightHandle table(const LinearSpec& spec) override {
@@ -122,9 +122,10 @@ class CheckpointWeights final : public WeightSource {
                                     std::move(pages));
   }
 
-  WeightHandle f32_vector(const std::string& name, const tensor::Shape& shape) {
-    const TensorView stored = checked(name, shape);
-    const Tensor host = tensor::make_f32(shape, tensor::to_f32_vector(stored));
+  WeightHandle f32_vector(const std::string& name, const tensor::Shape& shape, float offset = 0) {
+    std::vector<float> values = tensor::to_f32_vector(checked(name, shape));
+    for (float& value : values) value += offset;
+    const Tensor host = tensor::make_f32(shape, values);
     checkpoint_->release(name);
     return std::make_shared<Tensor>(backend_->memory().upload(host.view()));
   }

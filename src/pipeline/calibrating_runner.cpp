@@ -246,15 +246,16 @@ std::vector<std::int32_t> CalibratingRunner::extra_rows(const model::LayerSpec& 
                                                         std::span<const float> scores) {
   const auto& moe = std::get<model::MoeSpec>(layer.mlp);
   const auto& spec = moe.experts[static_cast<std::size_t>(expert)];
-  if (!s_.plan.bound.quantizes(spec.gate) && !s_.plan.bound.quantizes(spec.down)) return {};
+  const LinearSpec& first = spec.in.front();
+  if (!s_.plan.bound.quantizes(first) && !s_.plan.bound.quantizes(spec.down)) return {};
   const std::int64_t stated = s_.plan.bound.recipe.min_expert_tokens;
-  const std::int64_t wanted = stated > 0 ? stated : spec.gate.in_features;
+  const std::int64_t wanted = stated > 0 ? stated : first.in_features;
   const std::vector<std::int32_t> rows =
       likeliest_rows(scores, moe.experts.size(), static_cast<std::size_t>(expert), routed,
                      wanted - static_cast<std::int64_t>(routed.size()));
   if (rows.empty()) return {};
   s_.events.emit({"expert_topped_up",
-                  {{"name", fmt::format("{}mlp.experts.{}", layer.prefix, expert)},
+                  {{"name", first.module.substr(0, first.module.rfind('.'))},
                    {"routed", static_cast<std::int64_t>(routed.size())},
                    {"extra", static_cast<std::int64_t>(rows.size())}}});
   return rows;

@@ -71,8 +71,10 @@ void refit_norm(const HeadRefitArgs& args, const Seen& seen, StepWriter& writer)
   const std::vector<double> factors =
       quant::norm_correction(args.backend, head->matrix(), seen.gram, seen.cross,
                              {recipe.rel_damp, recipe.refinement.teacher_share});
+  // What is stored lacks the offset.
+  const float offset = spec.final_norm.weight.offset;
   for (std::size_t k = 0; k < factors.size(); ++k)
-    weight.as<float>()[k] = static_cast<float>(weight.as<float>()[k] * factors[k]);
+    weight.as<float>()[k] = static_cast<float>(weight.as<float>()[k] * factors[k]) - offset;
   writer.refitted(spec.final_norm.weight.name, args.backend.memory().upload(weight.view()));
 }
 

@@ -28,7 +28,8 @@ std::uint64_t bytes(std::int64_t rows, std::int64_t cols) {
 std::int64_t slot_columns(const model::LayerSpec& layer, std::int64_t hidden) {
   std::int64_t attention = 0;
   if (const auto* gqa = std::get_if<model::GqaSpec>(&layer.attention)) {
-    attention = gqa->q.out_features + gqa->k.out_features + gqa->v.out_features;
+    attention = model::out_columns(gqa->qkv);
+    if (gqa->layout == model::QkvLayout::kGroups) attention *= 2;
   } else {
     const auto& mla = std::get<model::MlaSpec>(layer.attention);
     attention = mla.q_b.out_features + mla.kv_b.out_features + mla.kv_a.out_features +

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "base/error.h"
 #include "formats/format.h"
@@ -92,6 +93,19 @@ std::string escape_regex(std::string_view text) {
   return out;
 }
 
+// One pattern for each name that routers and gates of shared experts have below their layers.
+std::vector<std::string> gate_patterns(const model::ModelSpec& spec) {
+  std::set<std::string> names;
+  for (const auto* layers : {&spec.layers, &spec.mtp_layers})
+    for (const auto& layer : *layers)
+      for (const auto* linear : model::linears_of(layer))
+        if (linear->role == model::Role::kRouter || linear->role == model::Role::kSharedGate)
+          names.insert(linear->module.substr(layer.prefix.size()));
+  std::vector<std::string> patterns;
+  for (const std::string& name : names) patterns.push_back("re:.*" + escape_regex(name) + "$");
+  return patterns;
+}
+
 // Patterns that loaders of this field know, then exact names for whatever they miss.
 std::vector<std::string> ignore_list(const Recipe& recipe, const model::ModelSpec& spec,
                                      const BoundRecipe& bound) {
@@ -102,6 +116,9 @@ std::vector<std::string> ignore_list(const Recipe& recipe, const model::ModelSpe
                        [&](const auto* l) { return l->role == role; });
   };
   if (has_role(model::Role::kRouter)) list.push_back("re:.*mlp\\.gate$");
+  for (std::string& pattern : gate_patterns(spec))
+    if (std::find(list.begin(), list.end(), pattern) == list.end())
+      list.push_back(std::move(pattern));
   if (has_role(model::Role::kMtpProj)) list.push_back("re:.*eh_proj$");
   // MTP layers may hold copies of the head, which loaders build as linears of their own.
   if (std::any_of(spec.mtp_layers.begin(), spec.mtp_layers.end(),

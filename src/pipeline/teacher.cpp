@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/mlp.h"
 #include "pipeline/pieces.h"
 
 namespace whit::pipeline {
@@ -20,10 +21,21 @@ namespace {
 // Every record is a store of its own with this one slot.
 constexpr Slot kRecorded = Slot::kHidden;
 
-// Whether the outputs of a site's linears are added to the residual stream. Experts' are too, but
-// no single one of them owns what is wrong with it.
-bool adds_to_residual(Site reads) {
-  return reads == Site::kAttnOut || reads == Site::kMlpMid || reads == Site::kSharedMid;
+// Whether the outputs of a site's linears are added to the residual stream as they are, neither
+// normed nor weighed first. Experts' are too, but no single one of them owns what is wrong with it.
+bool adds_to_residual(const model::LayerSpec& layer, Site reads) {
+  if (layer.residual_scale != 1) return false;
+  const auto* moe = std::get_if<model::MoeSpec>(&layer.mlp);
+  switch (reads) {
+    case Site::kAttnOut:
+      return !layer.attention_out_norm;
+    case Site::kMlpMid:
+      return !layer.mlp_out_norm;
+    case Site::kSharedMid:
+      return moe != nullptr && !moe->shared_gate;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
@@ -50,7 +62,7 @@ class Teacher::Recorder final : public model::StageRunner {
 
  private:
   void record(Stage& stage) {
-    if (adds_to_residual(stage.site.site))
+    if (adds_to_residual(*teacher_.layer_, stage.site.site))
       teacher_.residuals_[stage.site.site] = teacher_.copy_hidden();
     if (stage.observed_before) return;
     Record& store = teacher_.inputs_[stage.site];
@@ -174,8 +186,8 @@ const tensor::Tensor& Teacher::expert_mid(const Stage& stage) {
   if (found != expert_mids_.end()) return found->second;
   const auto& moe = std::get<model::MoeSpec>(layer_->mlp);
   const auto& expert = moe.experts[static_cast<std::size_t>(stage.site.expert)];
-  const auto gate_weight = source_.linear(expert.gate);
-  const auto up_weight = source_.linear(expert.up);
+  std::vector<model::WeightHandle> weights;
+  for (const auto& linear : expert.in) weights.push_back(source_.linear(linear));
   // Rows of tokens that the original model does not see stay 0 and are never read.
   const auto rows = static_cast<std::int64_t>(stage.token_rows.size());
   tensor::Tensor mid = backend_.memory().allocate({rows, stage.width}, tensor::Dtype::kF32);
@@ -183,16 +195,23 @@ const tensor::Tensor& Teacher::expert_mid(const Stage& stage) {
   for (std::int64_t row0 = 0; row0 < rows; row0 += model::kTileTokens) {
     const std::int64_t count = seen_rows(stage, row0, std::min(model::kTileTokens, rows - row0));
     if (count == 0) continue;
-    auto x = backend_.memory().allocate({count, expert.gate.in_features}, tensor::Dtype::kF32);
-    auto gate = backend_.memory().allocate({count, stage.width}, tensor::Dtype::kF32);
-    auto up = backend_.memory().allocate({count, stage.width}, tensor::Dtype::kF32);
+    auto x =
+        backend_.memory().allocate({count, expert.in.front().in_features}, tensor::Dtype::kF32);
     input->gather(
         kRecorded,
         stage.token_rows.subspan(static_cast<std::size_t>(row0), static_cast<std::size_t>(count)),
         x.matrix());
-    backend_.linalg().linear(x.matrix(), gate_weight->matrix(), nullptr, gate.matrix());
-    backend_.linalg().linear(x.matrix(), up_weight->matrix(), nullptr, up.matrix());
-    backend_.neural().silu_mul(gate.matrix(), up.matrix(), mid.matrix().rows_of(row0, count));
+    std::vector<tensor::Tensor> outputs;
+    std::vector<tensor::MatrixView> views;
+    for (std::size_t i = 0; i < expert.in.size(); ++i) {
+      outputs.push_back(
+          backend_.memory().allocate({count, expert.in[i].out_features}, tensor::Dtype::kF32));
+      views.push_back(outputs.back().matrix());
+      const auto bias = source_.bias(expert.in[i]);
+      backend_.linalg().linear(x.matrix(), weights[i]->matrix(), bias ? bias->as<float>() : nullptr,
+                               views.back());
+    }
+    model::mid_of(backend_, expert, views, mid.matrix().rows_of(row0, count));
   }
   return expert_mids_.emplace(stage.site.expert, std::move(mid)).first->second;
 }

@@ -194,7 +194,8 @@ class ComputeBench {
     const Tensor gate = random_matrix(args_.tokens, args_.cols);
     Tensor mid = backend_.memory().allocate({args_.tokens, args_.cols}, Dtype::kF32);
     const double gating = least([&] {
-      backend_.neural().silu_mul(gate.matrix(), gate.matrix(), mid.matrix());
+      backend_.neural().activate(compute::Activation::kSilu, gate.matrix(), gate.matrix(),
+                                 mid.matrix());
       wait_for(mid.matrix());
     });
     const double bytes = 2.0 * sizeof(float) * product(args_.tokens, args_.cols, 1);

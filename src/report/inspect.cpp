@@ -150,4 +150,18 @@ std::string to_text(const Inspection& inspection) {
   return out;
 }
 
+Json architectures_json() {
+  Json list = Json::array();
+  for (const auto& info : model::architectures())
+    list.push_back({{"model_type", info.model_type}, {"models", info.models}});
+  return {{"architectures", std::move(list)}};
+}
+
+std::string architectures_text() {
+  std::string out = fmt::format("{:<16}{}\n", "model_type", "models");
+  for (const auto& info : model::architectures())
+    out += fmt::format("{:<16}{}\n", info.model_type, info.models);
+  return out;
+}
+
 }  // namespace whit::report

@@ -38,4 +38,8 @@ Json to_json(const Inspection& inspection);
 // A table by role, then totals.
 std::string to_text(const Inspection& inspection);
 
+// The architectures that whit computes: {"architectures": [{"model_type", "models"}]}, and a table.
+Json architectures_json();
+std::string architectures_text();
+
 }  // namespace whit::report

@@ -14,7 +14,7 @@ std::uint64_t f32_bytes(std::int64_t elements) {
 
 // Columns per token that a layer keeps between its stages, besides the hidden state.
 std::int64_t attention_columns(const model::GqaSpec& a) {
-  return a.q.out_features + a.k.out_features + a.v.out_features;
+  return (a.layout == model::QkvLayout::kGroups ? 2 : 1) * model::out_columns(a.qkv);
 }
 
 std::int64_t attention_columns(const model::MlaSpec& a) {
@@ -129,8 +129,8 @@ std::uint64_t working_bytes(const model::ModelSpec& spec) {
       if (linear->reads.expert < 0) sum += weight_elements(*linear);
     if (const auto* moe = std::get_if<model::MoeSpec>(&layer.mlp); moe && !moe->experts.empty()) {
       const auto& expert = moe->experts.front();
-      sum +=
-          weight_elements(expert.gate) + weight_elements(expert.up) + weight_elements(expert.down);
+      for (const auto& linear : expert.in) sum += weight_elements(linear);
+      sum += weight_elements(expert.down);
     }
     weights = std::max(weights, sum);
     tile_columns = std::max(tile_columns, 4 * widest(layer));

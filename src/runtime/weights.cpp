@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "formats/format.h"
-#include "model/arch.h"
+#include "model/inventory.h"
 
 namespace whit::runtime {
 
@@ -93,7 +93,7 @@ class StoredWeights final : public model::WeightSource {
 
 OpenModel open_model(const fs::path& folder) {
   auto checkpoint = checkpoint::Checkpoint::open(folder);
-  auto spec = model::spec_from_config(checkpoint.config());
+  auto spec = model::load_spec(checkpoint);
   return {std::move(checkpoint), std::move(spec)};
 }
 

@@ -21,7 +21,7 @@ struct OpenModel {
   model::ModelSpec spec;
 };
 
-// Errors: those of Checkpoint::open and spec_from_config.
+// Errors: those of Checkpoint::open and model::load_spec.
 OpenModel open_model(const fs::path& folder);
 
 // F32 [rows, cols] on the backend's device.

@@ -5,6 +5,7 @@ namespace {
 
 struct Shapes {
   std::int64_t queries, keys, heads, kv_heads, dim, v_dim, shared, window;
+  float softcap = 0;
 };
 
 class AttentionContract : public Contract {};
@@ -28,15 +29,17 @@ struct Attention {
     if (c.shared > 0) args.k_shared = HeadView{s.matrix(), 5, 0, c.shared};
     args.scale = 0.3F;
     args.window = c.window;
+    args.softcap = c.softcap;
   }
 };
 
 TEST_P(AttentionContract, AgreesWithTheOracle) {
-  const Shapes cases[] = {{1, 1, 1, 1, 1, 1, 0, 0},       {7, 7, 2, 1, 8, 5, 0, 0},
-                          {130, 130, 4, 2, 16, 16, 0, 0}, {129, 129, 3, 3, 12, 7, 6, 0},
-                          {5, 300, 2, 2, 8, 8, 0, 0},     {1, 600, 2, 1, 8, 8, 4, 0},
-                          {140, 1200, 1, 1, 4, 4, 0, 0},  {200, 200, 2, 1, 8, 8, 0, 1},
-                          {700, 700, 1, 1, 8, 8, 0, 33},  {3, 1100, 1, 1, 8, 8, 0, 600}};
+  const Shapes cases[] = {{1, 1, 1, 1, 1, 1, 0, 0},         {7, 7, 2, 1, 8, 5, 0, 0},
+                          {130, 130, 4, 2, 16, 16, 0, 0},   {129, 129, 3, 3, 12, 7, 6, 0},
+                          {5, 300, 2, 2, 8, 8, 0, 0},       {1, 600, 2, 1, 8, 8, 4, 0},
+                          {140, 1200, 1, 1, 4, 4, 0, 0},    {200, 200, 2, 1, 8, 8, 0, 1},
+                          {700, 700, 1, 1, 8, 8, 0, 33},    {3, 1100, 1, 1, 8, 8, 0, 600},
+                          {30, 30, 2, 1, 8, 8, 0, 0, 0.5F}, {140, 700, 2, 2, 9, 8, 3, 65, 2.0F}};
   for (const Shapes& c : cases) {
     SCOPED_TRACE(::testing::Message()
                  << c.queries << " queries, " << c.keys << " keys, window " << c.window);
@@ -74,6 +77,26 @@ TEST_P(AttentionContract, LaterTokensDoNotChangeEarlierOnes) {
   problem.args.v.data.rows = 8;
   backend->neural().attention(problem.args, after.matrix().rows_of(0, 8));
   for (int i = 0; i < 8 * 6; ++i) EXPECT_EQ(before.as<float>()[i], after.as<float>()[i]);
+}
+
+TEST_P(AttentionContract, ACapBoundsTheScores) {
+  Attention problem({2, 2, 1, 1, 4, 3, 0, 0, 0.7F});
+  problem.args.scale = 1e4F;  // scores far beyond the cap: +-0.7 each
+  Tensor out({2, 3}, Dtype::kF32);
+  backend->neural().attention(problem.args, out.matrix());
+  const auto score = [&](std::int64_t key) {
+    double sum = 0;
+    for (int c = 0; c < 4; ++c)
+      sum += static_cast<double>(problem.q.matrix().row<float>(1)[3 + c]) *
+             static_cast<double>(problem.k.matrix().row<float>(key)[1 + c]);
+    return sum > 0 ? 0.7 : -0.7;
+  };
+  const double first = 1 / (1 + std::exp(score(1) - score(0)));
+  const float* v = problem.v.as<float>();
+  for (int c = 0; c < 3; ++c)
+    EXPECT_NEAR(out.as<float>()[3 + c],
+                first * static_cast<double>(v[c]) + (1 - first) * static_cast<double>(v[3 + c]),
+                1e-6);
 }
 
 TEST_P(AttentionContract, LargeScoresDoNotOverflow) {

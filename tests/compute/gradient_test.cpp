@@ -19,6 +19,7 @@ double inner(const Tensor& a, const Tensor& b) {
 
 struct Heads {
   std::int64_t tokens, heads, kv_heads, k_dim, shared_dim, v_dim, window;
+  float softcap = 0;
 };
 
 struct Problem {
@@ -44,15 +45,15 @@ struct Problem {
     args.v = {v.matrix(), 0, n.v_dim, n.v_dim};
     args.scale = 0.4F;
     args.window = n.window;
+    args.softcap = n.softcap;
     return args;
   }
 };
 
-const std::vector<Heads> kHeads{{1, 1, 1, 4, 0, 4, 0},
-                                {9, 2, 2, 8, 0, 6, 0},
-                                {70, 4, 2, 16, 0, 8, 0},
-                                {65, 3, 3, 8, 4, 6, 0},
-                                {40, 2, 1, 8, 0, 8, 7}};
+const std::vector<Heads> kHeads{{1, 1, 1, 4, 0, 4, 0},       {9, 2, 2, 8, 0, 6, 0},
+                                {70, 4, 2, 16, 0, 8, 0},     {65, 3, 3, 8, 4, 6, 0},
+                                {40, 2, 1, 8, 0, 8, 7},      {70, 2, 1, 8, 0, 8, 0, 1.5F},
+                                {30, 2, 2, 6, 4, 8, 9, 0.7F}};
 
 TEST_P(GradientContract, AttentionIsTheSlopeOfAttention) {
   for (const Heads& heads : kHeads) {

@@ -85,31 +85,64 @@ TEST_P(NeuralContract, RopeInBothLayouts) {
   }
 }
 
-TEST_P(NeuralContract, SiluTimesUp) {
-  Tensor gate = random_f32({4, 101}, 5, 20.0F);
-  const float special[] = {0.0F, -0.0F, 88.0F, -88.0F, 1e30F, -1e30F, 1e-30F, -104.0F};
-  std::copy(std::begin(special), std::end(special), gate.as<float>());
-  const Tensor up = random_f32({4, 101}, 6);
-  Tensor out({4, 101}, Dtype::kF32);
-  Tensor expected({4, 101}, Dtype::kF32);
-  backend->neural().silu_mul(gate.matrix(), up.matrix(), out.matrix());
-  oracle->neural().silu_mul(gate.matrix(), up.matrix(), expected.matrix());
-  expect_within(out, expected, expected, 8 * kEps, 1e-7);
-  gate.as<float>()[0] = std::nanf("");
-  backend->neural().silu_mul(gate.matrix(), up.matrix(), out.matrix());
-  EXPECT_TRUE(std::isnan(out.as<float>()[0]));
+constexpr Activation kActivations[] = {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh,
+                                       Activation::kRelu, Activation::kTanh};
+
+// exp of an argument of size a errs by a eps: 88 at most before the result is no normal number.
+TEST_P(NeuralContract, ActivationsTimesAFactor) {
+  for (const Activation act : kActivations) {
+    Tensor gate = random_f32({4, 101}, 5, 20.0F);
+    const float special[] = {0.0F, -0.0F, 88.0F, -88.0F, 1e12F, -1e12F, 1e-30F, -104.0F, 0.3F};
+    std::copy(std::begin(special), std::end(special), gate.as<float>());
+    const Tensor up = random_f32({4, 101}, 6);
+    for (const ConstMatrixView times : {up.matrix(), ConstMatrixView{}}) {
+      Tensor out({4, 101}, Dtype::kF32);
+      Tensor expected({4, 101}, Dtype::kF32);
+      backend->neural().activate(act, gate.matrix(), times, out.matrix());
+      oracle->neural().activate(act, gate.matrix(), times, expected.matrix());
+      expect_within(out, expected, expected, 96 * kEps, 1e-7);
+      Tensor in_place = clone(gate);
+      backend->neural().activate(act, in_place.matrix(), times, in_place.matrix());
+      expect_same_bytes(in_place, out);
+    }
+    gate.as<float>()[0] = std::nanf("");
+    Tensor out({4, 101}, Dtype::kF32);
+    backend->neural().activate(act, gate.matrix(), up.matrix(), out.matrix());
+    if (act != Activation::kRelu) EXPECT_TRUE(std::isnan(out.as<float>()[0]));
+  }
 }
 
-TEST_P(NeuralContract, SiluIsRelativelyPreciseWhereItIsNormal) {
-  Tensor gate({1, 4000}, Dtype::kF32);
-  for (int i = 0; i < 4000; ++i) gate.as<float>()[i] = -80.0F + 0.04F * static_cast<float>(i);
-  Tensor up({1, 4000}, Dtype::kF32);
-  std::fill_n(up.as<float>(), 4000, 1.0F);
-  Tensor out({1, 4000}, Dtype::kF32);
-  Tensor expected({1, 4000}, Dtype::kF32);
-  backend->neural().silu_mul(gate.matrix(), up.matrix(), out.matrix());
-  oracle->neural().silu_mul(gate.matrix(), up.matrix(), expected.matrix());
-  expect_within(out, expected, expected, 6 * kEps);
+// Values of the functions themselves, from their definitions in the standard library.
+TEST_P(NeuralContract, ActivationsAreWhatTheirNamesSay) {
+  const Tensor x = tensor::make_f32({1, 5}, std::vector<float>{-2.5F, -0.4F, 0.1F, 1.0F, 3.0F});
+  Tensor out({1, 5}, Dtype::kF32);
+  for (const Activation act : kActivations) {
+    backend->neural().activate(act, x.matrix(), {}, out.matrix());
+    for (int j = 0; j < 5; ++j) {
+      const double v = static_cast<double>(x.as<float>()[j]);
+      double expected = v * 0.5 * (1 + std::erf(v / std::sqrt(2.0)));
+      if (act == Activation::kSilu) expected = v / (1 + std::exp(-v));
+      if (act == Activation::kRelu) expected = v < 0 ? 0 : v;
+      if (act == Activation::kTanh) expected = std::tanh(v);
+      if (act == Activation::kGeluTanh)
+        expected = 0.5 * v * (1 + std::tanh(0.7978845608028654 * (v + 0.044715 * v * v * v)));
+      EXPECT_NEAR(out.as<float>()[j], expected, 4e-7) << static_cast<int>(act) << " of " << v;
+    }
+  }
+}
+
+TEST_P(NeuralContract, ActivationsAreRelativelyPreciseWhereTheyAreNormal) {
+  for (const Activation act : kActivations) {
+    const bool steep = act == Activation::kGelu || act == Activation::kGeluTanh;
+    Tensor x({1, 4000}, Dtype::kF32);
+    for (int i = 0; i < 4000; ++i)
+      x.as<float>()[i] = (steep ? 0.05F : 1.0F) * (-80.0F + 0.04F * static_cast<float>(i));
+    Tensor out({1, 4000}, Dtype::kF32);
+    Tensor expected({1, 4000}, Dtype::kF32);
+    backend->neural().activate(act, x.matrix(), {}, out.matrix());
+    oracle->neural().activate(act, x.matrix(), {}, expected.matrix());
+    expect_within(out, expected, expected, (act == Activation::kSilu ? 6 : 24) * kEps);
+  }
 }
 
 TEST_P(NeuralContract, AddGatherScatter) {
@@ -156,6 +189,15 @@ TEST_P(NeuralContract, LogSoftmaxSumsToOne) {
   }
 }
 
+// The score of one expert, written independently.
+double router_score(const float* logits, std::int64_t experts, std::int64_t e, RouterScore kind) {
+  if (kind == RouterScore::kSigmoid) return 1.0 / (1.0 + std::exp(-static_cast<double>(logits[e])));
+  double sum = 0;
+  for (std::int64_t i = 0; i < experts; ++i)
+    sum += std::exp(static_cast<double>(logits[i]) - static_cast<double>(logits[e]));
+  return 1 / sum;
+}
+
 struct RoutingCase {
   std::int64_t experts;
   RoutingArgs args;
@@ -166,14 +208,16 @@ std::vector<std::int32_t> route_by_sorting(const float* logits, const float* bia
                                            const RoutingCase& c) {
   std::vector<float> biased;
   for (std::int64_t e = 0; e < c.experts; ++e)
-    biased.push_back(static_cast<float>(1.0 / (1.0 + std::exp(-static_cast<double>(logits[e])))) +
+    biased.push_back(static_cast<float>(router_score(logits, c.experts, e, c.args.score)) +
                      bias[e]);
   const std::int64_t size = c.experts / c.args.groups;
   std::vector<std::pair<float, std::int64_t>> groups;
   for (std::int64_t g = 0; g < c.args.groups; ++g) {
     std::vector<float> members(biased.begin() + g * size, biased.begin() + (g + 1) * size);
     std::sort(members.begin(), members.end(), std::greater<>());
-    groups.emplace_back(-(members[0] + (size > 1 ? members[1] : 0.0F)), g);
+    float best = members[0];
+    if (c.args.group_best == 2 && size > 1) best += members[1];
+    groups.emplace_back(-best, g);
   }
   std::sort(groups.begin(), groups.end());
   std::vector<std::pair<float, std::int32_t>> open;
@@ -190,32 +234,36 @@ std::vector<std::int32_t> route_by_sorting(const float* logits, const float* bia
 }
 
 TEST_P(NeuralContract, RoutesLikeASort) {
-  const RoutingCase cases[] = {{8, {2, 4, 2, true, 2.5F}},
-                               {16, {8, 4, 2, true, 1.0F}},
-                               {6, {3, 1, 1, false, 2.0F}},
-                               {5, {2, 5, 3, true, 1.0F}},
-                               {256, {8, 8, 4, true, 2.5F}}};
+  constexpr RouterScore kSigmoid = RouterScore::kSigmoid;
+  constexpr RouterScore kSoftmax = RouterScore::kSoftmax;
+  const RoutingCase cases[] = {
+      {8, {2, 4, 2, 2, kSigmoid, true, 2.5F}},    {16, {8, 4, 2, 2, kSigmoid, true, 1.0F}},
+      {6, {3, 1, 1, 2, kSigmoid, false, 2.0F}},   {5, {2, 5, 3, 2, kSigmoid, true, 1.0F}},
+      {256, {8, 8, 4, 2, kSigmoid, true, 2.5F}},  {8, {2, 1, 1, 1, kSoftmax, true, 1.0F}},
+      {60, {4, 1, 1, 2, kSoftmax, false, 1.0F}},  {12, {3, 4, 2, 1, kSoftmax, false, 16.0F}},
+      {160, {6, 8, 3, 1, kSoftmax, true, 16.0F}}, {12, {3, 4, 2, 1, kSigmoid, false, 1.0F}}};
   for (const RoutingCase& c : cases) {
     const Tensor logits = random_f32({50, c.experts}, 10);
     const Tensor bias = random_f32({c.experts}, 11, 0.5F);  // negative scores among them
     std::vector<float> scores;
     const Routing routing =
-        backend->neural().route_sigmoid(logits.matrix(), bias.as<float>(), c.args, &scores);
+        backend->neural().route(logits.matrix(), bias.as<float>(), c.args, &scores);
     ASSERT_EQ(scores.size(), static_cast<std::size_t>(50 * c.experts));
     for (std::int64_t t = 0; t < 50; ++t) {
       const float* row = logits.as<float>() + t * c.experts;
       const auto expected = route_by_sorting(row, bias.as<float>(), c);
       double sum = 0;
-      for (std::int32_t e : expected) sum += 1.0 / (1.0 + std::exp(-static_cast<double>(row[e])));
+      for (std::int32_t e : expected) sum += router_score(row, c.experts, e, c.args.score);
       for (std::int64_t i = 0; i < c.args.top_k; ++i) {
         const std::size_t at = static_cast<std::size_t>(t * c.args.top_k + i);
         const std::int32_t e = expected[static_cast<std::size_t>(i)];
         EXPECT_EQ(routing.experts[at], e);
-        const double score = 1.0 / (1.0 + std::exp(-static_cast<double>(row[e])));
+        const double score = router_score(row, c.experts, e, c.args.score);
         EXPECT_NEAR(scores[static_cast<std::size_t>(t * c.experts + e)], score, 1e-7);
         EXPECT_NEAR(
             routing.weights[at],
-            (c.args.renormalize ? score / sum : score) * static_cast<double>(c.args.scaling), 1e-6);
+            (c.args.renormalize ? score / sum : score) * static_cast<double>(c.args.scaling),
+            4e-7 * static_cast<double>(c.args.scaling));
       }
     }
   }
@@ -223,8 +271,8 @@ TEST_P(NeuralContract, RoutesLikeASort) {
 
 TEST_P(NeuralContract, RoutingPrefersTheLowerOfEquals) {
   const Tensor logits({1, 8}, Dtype::kF32);
-  const Routing routing =
-      backend->neural().route_sigmoid(logits.matrix(), nullptr, {3, 4, 2, true, 1}, nullptr);
+  const Routing routing = backend->neural().route(
+      logits.matrix(), nullptr, {3, 4, 2, 2, RouterScore::kSigmoid, true, 1}, nullptr);
   EXPECT_EQ(routing.experts, (std::vector<std::int32_t>{0, 1, 2}));
 }
 
@@ -232,14 +280,12 @@ TEST_P(NeuralContract, RoutingNeverPicksAMaskedExpert) {
   // Group 0 wins, yet its second expert scores below every masked one.
   const Tensor logits = tensor::make_f32({1, 4}, std::vector<float>{4, -4, 1, 1});
   const std::vector<float> bias{2.0F, -3.0F, 0.0F, 0.0F};
-  RoutingArgs args{2, 2, 1, true, 1};
+  RoutingArgs args{2, 2, 1, 2, RouterScore::kSigmoid, true, 1};
   const std::vector<float> strong{2.0F, -0.5F, -0.2F, -0.2F};
-  const Routing routing =
-      backend->neural().route_sigmoid(logits.matrix(), strong.data(), args, nullptr);
+  const Routing routing = backend->neural().route(logits.matrix(), strong.data(), args, nullptr);
   EXPECT_EQ(routing.experts, (std::vector<std::int32_t>{0, 1}));
   args.top_k = 3;
-  EXPECT_THROW(backend->neural().route_sigmoid(logits.matrix(), bias.data(), args, nullptr),
-               base::Error);
+  EXPECT_THROW(backend->neural().route(logits.matrix(), bias.data(), args, nullptr), base::Error);
 }
 
 }  // namespace

@@ -218,7 +218,7 @@ TEST(Threads, RowFunctions) {
     Tensor normed({257, 130}, Dtype::kF32);
     neural.rms_norm(x.matrix(), w.as<float>(), 1e-6F, normed.matrix());
     Tensor gated({257, 130}, Dtype::kF32);
-    neural.silu_mul(normed.matrix(), x.matrix(), gated.matrix());
+    neural.activate(Activation::kSilu, normed.matrix(), x.matrix(), gated.matrix());
     neural.rope(gated.matrix(), 2, 1, 65, table.matrix().sub(0, 64, 0, 64), true, ids);
     neural.add(gated.matrix(), x.matrix());
     Tensor embedded({257, 130}, Dtype::kF32);
@@ -227,8 +227,8 @@ TEST(Threads, RowFunctions) {
     neural.gather_rows(embedded.matrix(), rows, normed.matrix());
     neural.log_softmax(normed.matrix());
     std::vector<float> scores;
-    const Routing routing = neural.route_sigmoid(normed.matrix().sub(0, 257, 0, 128), w.as<float>(),
-                                                 {6, 8, 4, true, 2.5F}, &scores);
+    const Routing routing = neural.route(normed.matrix().sub(0, 257, 0, 128), w.as<float>(),
+                                         {6, 8, 4, 2, RouterScore::kSigmoid, true, 2.5F}, &scores);
     Outcome out;
     append(out, normed);
     append(out, embedded);

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "model/configs.h"
 
@@ -18,8 +20,13 @@ const RopeSpec& rope_of(const ModelSpec& spec) {
   return std::get<MlaSpec>(layer.attention).rope;
 }
 
-TEST(Arch, KnowsItsArchitectures) {
-  EXPECT_EQ(known_architectures(), (std::vector<std::string_view>{"deepseek_v3", "llama"}));
+TEST(Arch, EveryArchitectureHasATinyModel) {
+  std::set<std::string, std::less<>> tested;
+  for (const std::string& name : tiny_models()) tested.insert(config_of(name).at("model_type"));
+  for (const std::string_view architecture : known_architectures())
+    EXPECT_TRUE(tested.contains(architecture)) << architecture;
+  const auto known = known_architectures();
+  EXPECT_TRUE(std::is_sorted(known.begin(), known.end()));
 }
 
 // Numbers of architectures.md section 1, for the published config.
@@ -83,6 +90,57 @@ TEST(Arch, NullMeansAbsentWhereTheFormatSaysSo) {
   EXPECT_EQ(gqa.kv_heads, 32);
 }
 
+// Published configs, as far as they shape attention; numbers of architectures.md.
+TEST(Arch, DeepSeekV2LiteScalesScoresByYarn) {
+  json config = config_of("deepseek_v2_lite");
+  config.merge_patch(json::parse(R"({"qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
+      "max_position_embeddings": 163840, "rope_theta": 10000,
+      "rope_scaling": {"factor": 40, "original_max_position_embeddings": 4096}})"));
+  const ModelSpec spec = spec_from_config(config);
+  EXPECT_NEAR(std::get<MlaSpec>(spec.layers.front().attention).scale, 0.1147214, 1e-7);
+}
+
+TEST(Arch, Phi3LongContextAsPublished) {
+  json config = config_of("phi3_longrope_short");
+  config.merge_patch(json::parse(R"({"hidden_size": 3072, "num_attention_heads": 32,
+      "num_key_value_heads": 32, "rope_theta": 10000, "max_position_embeddings": 131072,
+      "original_max_position_embeddings": 4096})"));
+  for (const char* list : {"short_factor", "long_factor"})
+    config["rope_scaling"][list] = std::vector<double>(48, 2.0);
+  config["rope_scaling"]["type"] = "su";  // what early configs call it
+  const ModelSpec spec = spec_from_config(config);
+  const RopeSpec& rope = rope_of(spec);
+  EXPECT_NEAR(rope.attention_factor, 1.190238, 1e-6);
+  EXPECT_EQ(rope.max_position, 4096);
+  EXPECT_NEAR(rope.long_inv_freq[1], 0.5 * std::pow(10000.0, -2.0 / 96), 1e-12);
+}
+
+TEST(Arch, Gemma3AlternatesTwoRotaryEmbeddings) {
+  const ModelSpec spec = spec_from_config(config_of("gemma3_text_pattern"));
+  std::string kinds;
+  for (const LayerSpec& layer : spec.layers) {
+    const auto& gqa = std::get<GqaSpec>(layer.attention);
+    kinds += gqa.window > 0 ? 's' : 'f';
+    EXPECT_DOUBLE_EQ(gqa.rope.theta, gqa.window > 0 ? 500.0 : 20000.0);
+    EXPECT_DOUBLE_EQ(gqa.rope.inv_freq.front(), gqa.window > 0 ? 1.0 : 0.125);
+  }
+  EXPECT_EQ(kinds, "ssfs");
+}
+
+TEST(Arch, AnAbsentKeyIsNotNull) {
+  json config = config_of("mistral_window");
+  config.erase("sliding_window");
+  const auto window = [](const json& of) {
+    return std::get<GqaSpec>(spec_from_config(of).layers.front().attention).window;
+  };
+  EXPECT_EQ(window(config), 4096);
+  config["sliding_window"] = nullptr;
+  EXPECT_EQ(window(config), 0);
+  json qwen = config_of("qwen3_head_dim_tied");
+  qwen.erase("head_dim");
+  EXPECT_EQ(std::get<GqaSpec>(spec_from_config(qwen).layers.front().attention).head_dim, 128);
+}
+
 TEST(Arch, MixtureLayersFollowFirstDenseAndFrequency) {
   json config = config_of("deepseek_two_mtp");
   config["num_hidden_layers"] = 6;
@@ -141,19 +199,66 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{kMoe, R"({"num_experts_per_tok": 3})", ErrorKind::kInput, "num_experts_per_tok",
                 "at most 2"},
         Refusal{kMoe, R"({"topk_group": 5})", ErrorKind::kInput, "topk_group", "1 to 2"},
+        Refusal{"deepseek_v2_lite", R"({"norm_topk_prob": true})", ErrorKind::kUnsupported,
+                "norm_topk_prob", "true"},
+        Refusal{"deepseek_v2_lite", R"({"topk_method": "noaux_tc"})", ErrorKind::kUnsupported,
+                "topk_method", "group_limited_greedy"},
+        Refusal{"mistral_window", R"({"attention_bias": true})", ErrorKind::kUnsupported,
+                "attention_bias", "true"},
+        Refusal{"mistral_window", R"({"layer_types": ["full_attention"]})", ErrorKind::kUnsupported,
+                "layer_types", "null"},
+        Refusal{"qwen2_window_v5", R"({"layer_types": ["full_attention", "chunked_attention",
+                "full_attention"]})",
+                ErrorKind::kUnsupported, "layer_types", "chunked"},
+        Refusal{"qwen2_window_v5", R"({"layer_types": ["full_attention"]})", ErrorKind::kInput,
+                "layer_types", "each of 3"},
+        Refusal{"qwen3_window_bias_v5", R"({"use_sliding_window": false})", ErrorKind::kInput,
+                "sliding_window", "layer 0 slides"},
+        Refusal{"qwen3_window_bias_v5", R"({"rope_parameters": {"full_attention": {}}})",
+                ErrorKind::kUnsupported, "rope_parameters.full_attention", "null"},
+        Refusal{"qwen3_moe_dense_first", R"({"num_local_experts": 4})", ErrorKind::kInput,
+                "num_local_experts", "8, as num_experts says"},
+        Refusal{"qwen3_moe_dense_first", R"({"mlp_only_layers": [0.5]})", ErrorKind::kInput,
+                "mlp_only_layers", "whole numbers"},
+        Refusal{"phi3_longrope_short", R"({"rope_scaling": {"type": "linear", "factor": 2}})",
+                ErrorKind::kUnsupported, "rope_scaling.type", "longrope"},
+        Refusal{"phi3_longrope_short", R"({"rope_scaling": {"short_factor": [1, 2]}})",
+                ErrorKind::kInput, "rope_scaling.short_factor", "expected 7"},
+        Refusal{"phi3_longrope_short", R"({"rope_scaling": {"long_factor": [1,1,1,1,1,1,0]}})",
+                ErrorKind::kInput, "rope_scaling.long_factor", "positive"},
+        Refusal{"phi3_longrope_short", R"({"partial_rotary_factor": 1.5})", ErrorKind::kInput,
+                "partial_rotary_factor", "at most 1"},
+        Refusal{"gemma2_caps", R"({"use_bidirectional_attention": true})", ErrorKind::kUnsupported,
+                "use_bidirectional_attention", "true"},
+        Refusal{"gemma2_caps", R"({"attn_logit_softcapping": -50})", ErrorKind::kInput,
+                "attn_logit_softcapping", "positive"},
+        Refusal{"gemma2_caps", R"({"query_pre_attn_scalar": 0})", ErrorKind::kInput,
+                "query_pre_attn_scalar", "positive"},
+        Refusal{"gemma3_text_pattern", R"({"attn_logit_softcapping": 50})", ErrorKind::kUnsupported,
+                "attn_logit_softcapping", "null"},
+        Refusal{"gemma3_text_nested_v5", R"({"rope_parameters": {"rope_theta": 1000}})",
+                ErrorKind::kUnsupported, "rope_parameters.rope_theta", "null"},
+        Refusal{"glm4_moe_norms_mtp", R"({"n_group": 8, "topk_group": 4})", ErrorKind::kInput,
+                "n_group", "in a group"},
+        Refusal{"olmo2_post_norms", R"({"clip_qkv": 8.0})", ErrorKind::kUnsupported, "clip_qkv",
+                "null"},
+        Refusal{"granite_multipliers", R"({"logits_scaling": 0})", ErrorKind::kInput,
+                "logits_scaling", "farther"},
         Refusal{kMoe, R"({"topk_method": "greedy"})", ErrorKind::kUnsupported, "topk_method",
                 "greedy"},
         Refusal{kMoe, R"({"scoring_func": "softmax"})", ErrorKind::kUnsupported, "scoring_func",
                 "softmax"},
-        Refusal{kMoe, R"({"hidden_act": "gelu"})", ErrorKind::kUnsupported, "hidden_act", "gelu"},
+        Refusal{kMoe, R"({"hidden_act": "mish"})", ErrorKind::kUnsupported, "hidden_act", "mish"},
         Refusal{kMoe, R"({"num_key_value_heads": 1})", ErrorKind::kUnsupported,
                 "num_key_value_heads", "found 1"},
-        Refusal{kMoe, R"({"rope_scaling": {"type": "longrope"}})", ErrorKind::kUnsupported,
-                "rope_scaling.type", "longrope"},
+        Refusal{kMoe, R"({"rope_scaling": {"type": "proportional"}})", ErrorKind::kUnsupported,
+                "rope_scaling.type", "proportional"},
+        Refusal{kMoe, R"({"rope_scaling": {"type": "longrope"}})", ErrorKind::kInput,
+                "rope_scaling.long_factor", "missing"},
         Refusal{kMoe, R"({"rope_scaling": {"factor": null}})", ErrorKind::kInput,
                 "rope_scaling.factor", "missing"},
         Refusal{kMoe, R"({"rope_scaling": 4})", ErrorKind::kInput, "rope_scaling", "object"},
-        Refusal{kDense, R"({"hidden_act": "gelu"})", ErrorKind::kUnsupported, "hidden_act", "gelu"},
+        Refusal{kDense, R"({"hidden_act": "mish"})", ErrorKind::kUnsupported, "hidden_act", "mish"},
         Refusal{kDense, R"({"num_key_value_heads": 4})", ErrorKind::kInput, "num_key_value_heads",
                 "divisor"},
         Refusal{kDense, R"({"head_dim": 11})", ErrorKind::kUnsupported, "head_dim", "even"},
@@ -175,8 +280,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{kMoe, R"({"num_attention_heads": 200000000, "num_key_value_heads": 200000000})",
                 ErrorKind::kInput, "", "at most"},
         Refusal{kDense, R"({"rope_theta": 0})", ErrorKind::kInput, "rope_theta", "positive"},
-        Refusal{kDense, R"({"model_type": "gpt_neox"})", ErrorKind::kUnsupported, "model_type",
-                "deepseek_v3, llama"},
+        Refusal{kDense, R"({"model_type": "rwkv"})", ErrorKind::kUnsupported, "model_type",
+                "deepseek_v3"},
         Refusal{kDense, R"({"model_type": null})", ErrorKind::kInput, "model_type", "missing"}),
     [](const auto& test) { return std::to_string(test.index); });
 

@@ -42,9 +42,18 @@ TEST_P(GoldenInventory, IsAsCommitted) {
   EXPECT_EQ(found, base::read_text_file(golden));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenInventory,
-                         ::testing::Values(std::pair{"deepseek_v3", "deepseek_two_mtp"},
-                                           std::pair{"llama", "llama_gqa_biases"}));
+INSTANTIATE_TEST_SUITE_P(
+    All, GoldenInventory,
+    ::testing::Values(
+        std::pair{"deepseek_v2", "deepseek_v2_grouped_v5"},
+        std::pair{"deepseek_v3", "deepseek_two_mtp"}, std::pair{"gemma2", "gemma2_no_caps_v5"},
+        std::pair{"gemma3_text", "gemma3_text_pattern"},
+        std::pair{"glm4_moe", "glm4_moe_norms_mtp"}, std::pair{"granite", "granite_biases_v5"},
+        std::pair{"llama", "llama_gqa_biases"}, std::pair{"mistral", "mistral_window"},
+        std::pair{"mixtral", "mixtral_plain"}, std::pair{"olmo2", "olmo2_post_norms"},
+        std::pair{"phi3", "phi3_window"}, std::pair{"qwen2", "qwen2_tied"},
+        std::pair{"qwen2_moe", "qwen2_moe_window_v5"}, std::pair{"qwen3", "qwen3_head_dim_tied"},
+        std::pair{"qwen3_moe", "qwen3_moe_dense_first"}));
 
 TEST(Inventory, EveryTinyModelIsCoveredToTheLastTensor) {
   for (const std::string& name : tiny_models()) {

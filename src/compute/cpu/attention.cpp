@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/checked.h"
+#include "compute/cpu/activation.h"
 #include "compute/cpu/blas.h"
 #include "compute/cpu/parallel.h"
 #include "compute/cpu/vector.h"
@@ -70,6 +71,7 @@ class HeadBlock {
     std::fill_n(row, begin, 0.0F);
     std::fill_n(row + end, count - end, 0.0F);
     if (begin == end) return;
+    if (args_.softcap > 0) softcap_row(row + begin, args_.softcap, end - begin);
     const float before = largest_[i];
     const float now = std::max(before, max_of(row + begin, end - begin));
     const float kept = first_block ? 0.0F : std::exp(before - now);

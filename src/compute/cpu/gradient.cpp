@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "compute/cpu/activation.h"
 #include "compute/cpu/blas.h"
 #include "compute/cpu/parallel.h"
 #include "compute/cpu/parts.h"
@@ -27,6 +28,7 @@ class HeadGradient {
         length_(args.q.data.rows),
         p_(scratch),
         dp_(scratch + kQueries * length_),
+        slopes_(scratch + 2 * kQueries * length_),
         k_(host::head_of(args.k, kv_head)),
         v_(host::head_of(args.v, kv_head)),
         dk_(part(out.k, kv_head, args.k.dim)),
@@ -90,17 +92,27 @@ class HeadGradient {
     std::fill_n(dp + position + 1, length_ - position - 1, 0.0F);
     p += begin;
     dp += begin;
+    if (args_.softcap > 0) cap_scores(p, count);
     const double sum = exp_row(p, max_of(p, count), count);
     scaled_copy(static_cast<float>(1.0 / sum), p, p, count);
     const auto mean = static_cast<float>(dot(p, dp, count));
     for (std::int64_t j = 0; j < count; ++j) dp[j] = args_.scale * p[j] * (dp[j] - mean);
+    for (std::int64_t j = 0; args_.softcap > 0 && j < count; ++j) dp[j] *= slopes_[j];
+  }
+
+  void cap_scores(float* scores, std::int64_t count) const {
+    softcap_row(scores, args_.softcap, count);
+    for (std::int64_t j = 0; j < count; ++j) {
+      const float tanh = scores[j] / args_.softcap;
+      slopes_[j] = 1.0F - tanh * tanh;
+    }
   }
 
   const AttentionArgs& args_;
   ConstMatrixView dout_;
   const AttentionGradients& out_;
   std::int64_t kv_head_, length_;
-  float *p_, *dp_;
+  float *p_, *dp_, *slopes_;
   ConstMatrixView k_, v_;
   MatrixView dk_, dv_;
 };
@@ -115,7 +127,7 @@ class CpuGradient final : public Gradient {
     const std::int64_t length = out_gradient.rows;
     const std::int64_t shared = args.k_shared ? length * args.k_shared->dim : 0;
     std::vector<float> parts(static_cast<std::size_t>(shared * args.kv_heads));
-    Scratch scratch(threads_, 2 * kQueries * length);
+    Scratch scratch(threads_, (2 * kQueries + 1) * length);
     parallel_for(threads_, args.kv_heads, [&](std::int64_t head) {
       HeadGradient(args, out_gradient, out, head, scratch.mine()).run(parts.data() + head * shared);
     });

@@ -2,11 +2,13 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "compute/cpu/activation.h"
 #include "compute/cpu/attention.h"
 #include "compute/cpu/decode.h"
 #include "compute/cpu/parallel.h"
 #include "compute/cpu/parts.h"
 #include "compute/cpu/vector.h"
+#include "compute/host/activate_shape.h"
 #include "compute/host/routing.h"
 
 namespace whit::compute::cpu {
@@ -66,12 +68,11 @@ class CpuNeural final : public Neural {
     attend(threads_, args, out);
   }
 
-  void silu_mul(ConstMatrixView gate, ConstMatrixView up, MatrixView out) override {
-    check(
-        gate.rows == up.rows && gate.cols == up.cols && out.rows == up.rows && out.cols == up.cols,
-        "silu_mul: extents");
+  void activate(Activation act, ConstMatrixView x, ConstMatrixView times, MatrixView out) override {
+    host::check_activate(x, times, out);
     over_rows(out.rows, out.cols, [&](std::int64_t t) {
-      silu_mul_row(gate.row<float>(t), up.row<float>(t), out.row<float>(t), out.cols);
+      activate_row(act, x.row<float>(t), times.data == nullptr ? nullptr : times.row<float>(t),
+                   out.row<float>(t), out.cols);
     });
   }
 
@@ -81,8 +82,8 @@ class CpuNeural final : public Neural {
               [&](std::int64_t t) { add_to(x.row<float>(t), y.row<float>(t), x.cols); });
   }
 
-  Routing route_sigmoid(ConstMatrixView logits, const float* bias, const RoutingArgs& args,
-                        std::vector<float>* scores_out) override {
+  Routing route(ConstMatrixView logits, const float* bias, const RoutingArgs& args,
+                std::vector<float>* scores_out) override {
     const std::int64_t experts = logits.cols;
     host::check_routing(experts, args);
     Routing routing;

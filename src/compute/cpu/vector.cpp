@@ -114,25 +114,6 @@ WHIT_MULTIVERSION void subtract(float* a, double shift, std::int64_t size) {
     a[i] = static_cast<float>(static_cast<double>(a[i]) - shift);
 }
 
-WHIT_MULTIVERSION void silu_mul_row(const float* gate, const float* up, float* out,
-                                    std::int64_t size) {
-  Floats g;
-  Floats u;
-  Floats e;
-  std::int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes) {
-    load(gate + i, g);
-    load(up + i, u);
-    exp_of(-g, e);
-    store(g / (1.0F + e) * u, out + i);
-  }
-  if (i == size) return;
-  load_part(gate + i, size - i, 0.0F, g);
-  load_part(up + i, size - i, 0.0F, u);
-  exp_of(-g, e);
-  store_part(g / (1.0F + e) * u, size - i, out + i);
-}
-
 WHIT_MULTIVERSION void rotate_halves(float* a, float* b, const float* c, const float* s,
                                      std::int64_t size) {
   for (std::int64_t i = 0; i < size; ++i) {

@@ -25,8 +25,6 @@ double exp_row(float* a, float shift, std::int64_t size);
 double sum_exp(const float* a, float shift, std::int64_t size);
 // a -= shift.
 void subtract(float* a, double shift, std::int64_t size);
-// out = gate / (1 + exp(-gate)) * up.
-void silu_mul_row(const float* gate, const float* up, float* out, std::int64_t size);
 // Rotates pairs (a[i], b[i]); c and s hold cosines and sines.
 void rotate_halves(float* a, float* b, const float* c, const float* s, std::int64_t size);
 void rotate_pairs(float* a, const float* c, const float* s, std::int64_t size);

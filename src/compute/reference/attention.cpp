@@ -33,6 +33,10 @@ void attend_one(const AttentionArgs& args, std::int64_t head, std::int64_t query
       score +=
           dot(q + args.k.dim, host::head_of(*args.k_shared, 0).row<float>(j), args.k_shared->dim);
     score *= static_cast<double>(args.scale);
+    if (args.softcap > 0) {
+      const double cap = static_cast<double>(args.softcap);
+      score = cap * std::tanh(score / cap);
+    }
     p[static_cast<std::size_t>(j - first)] = score;
     largest = std::max(largest, score);
   }

@@ -34,12 +34,20 @@ class OneQuery {
         dout_(dout.sub(0, dout.rows, head * args.v.dim, args.v.dim)) {}
 
   void run() {
-    std::vector<double> p;
+    std::vector<double> p, slopes;
     double largest = -INFINITY;
     for (std::int64_t j = first_; j <= query_; ++j) {
       double score = 0;
       for (std::int64_t c = 0; c < args_.q.dim; ++c) score += at(q_, query_, c) * key(j, c);
-      p.push_back(score * static_cast<double>(args_.scale));
+      score *= static_cast<double>(args_.scale);
+      double slope = 1;
+      if (const auto cap = static_cast<double>(args_.softcap); cap > 0) {
+        const double tanh = std::tanh(score / cap);
+        score = cap * tanh;
+        slope = 1 - tanh * tanh;
+      }
+      p.push_back(score);
+      slopes.push_back(slope);
       largest = std::max(largest, p.back());
     }
     double sum = 0;
@@ -55,7 +63,7 @@ class OneQuery {
     }
     for (std::int64_t j = first_; j <= query_; ++j) {
       const auto i = static_cast<std::size_t>(j - first_);
-      spread(j, p[i], static_cast<double>(args_.scale) * p[i] * (dp[i] - mean));
+      spread(j, p[i], static_cast<double>(args_.scale) * slopes[i] * p[i] * (dp[i] - mean));
     }
   }
 

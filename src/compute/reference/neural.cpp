@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "base/error.h"
+#include "compute/host/activate_shape.h"
 #include "compute/host/element.h"
 #include "compute/host/routing.h"
 #include "compute/reference/attention.h"
@@ -16,6 +18,24 @@ using base::check;
 
 std::int64_t size_of(std::span<const std::int32_t> list) {
   return static_cast<std::int64_t>(list.size());
+}
+
+double activated(Activation act, double x) {
+  switch (act) {
+    case Activation::kSilu:
+      return x / (1.0 + std::exp(-x));
+    case Activation::kGelu:
+      return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
+    case Activation::kGeluTanh: {
+      const double u = std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+      return x / (1.0 + std::exp(-2.0 * u));
+    }
+    case Activation::kRelu:
+      return std::max(x, 0.0);
+    case Activation::kTanh:
+      return std::tanh(x);
+  }
+  return x;
 }
 
 class ReferenceNeural final : public Neural {
@@ -74,15 +94,14 @@ class ReferenceNeural final : public Neural {
 
   void attention(const AttentionArgs& args, MatrixView out) override { attend(args, out); }
 
-  void silu_mul(ConstMatrixView gate, ConstMatrixView up, MatrixView out) override {
-    check(
-        gate.rows == up.rows && gate.cols == up.cols && out.rows == up.rows && out.cols == up.cols,
-        "silu_mul: extents");
+  void activate(Activation act, ConstMatrixView x, ConstMatrixView times, MatrixView out) override {
+    host::check_activate(x, times, out);
     for (std::int64_t t = 0; t < out.rows; ++t) {
       for (std::int64_t j = 0; j < out.cols; ++j) {
-        const double g = static_cast<double>(gate.row<float>(t)[j]);
+        const double factor =
+            times.data == nullptr ? 1.0 : static_cast<double>(times.row<float>(t)[j]);
         out.row<float>(t)[j] =
-            static_cast<float>(g / (1.0 + std::exp(-g)) * static_cast<double>(up.row<float>(t)[j]));
+            static_cast<float>(activated(act, static_cast<double>(x.row<float>(t)[j])) * factor);
       }
     }
   }
@@ -93,8 +112,8 @@ class ReferenceNeural final : public Neural {
       for (std::int64_t j = 0; j < x.cols; ++j) x.row<float>(t)[j] += y.row<float>(t)[j];
   }
 
-  Routing route_sigmoid(ConstMatrixView logits, const float* bias, const RoutingArgs& args,
-                        std::vector<float>* scores_out) override {
+  Routing route(ConstMatrixView logits, const float* bias, const RoutingArgs& args,
+                std::vector<float>* scores_out) override {
     const std::int64_t experts = logits.cols;
     host::check_routing(experts, args);
     Routing routing;

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 
 #include "model/arch/fields.h"
 #include "model/spec.h"
@@ -9,28 +11,50 @@
 // One pure function per architecture, from config.json to the inventory.
 namespace whit::model::arch {
 
+ModelSpec deepseek_v2(const nlohmann::json& config);
 ModelSpec deepseek_v3(const nlohmann::json& config);
+ModelSpec gemma2(const nlohmann::json& config);
+ModelSpec gemma3_text(const nlohmann::json& config);
+ModelSpec glm4_moe(const nlohmann::json& config);
+ModelSpec granite(const nlohmann::json& config);
 ModelSpec llama(const nlohmann::json& config);
+ModelSpec mistral(const nlohmann::json& config);
+ModelSpec mixtral(const nlohmann::json& config);
+ModelSpec olmo2(const nlohmann::json& config);
+ModelSpec phi3(const nlohmann::json& config);
+ModelSpec qwen2(const nlohmann::json& config);
+ModelSpec qwen2_moe(const nlohmann::json& config);
+ModelSpec qwen3(const nlohmann::json& config);
+ModelSpec qwen3_moe(const nlohmann::json& config);
 
 // What most decoders share: vocabulary, embedding, final norm, head and ties under their usual
 // names.
 ModelSpec decoder_frame(const Fields& config, std::string architecture, float norm_eps);
 
+// The head is the embedding, where the config does not say otherwise.
+void tie_head(ModelSpec& spec);
+
 inline constexpr std::int64_t kMostLayers = 4096;
 
-// rms_norm_eps, 1e-6 where absent. Errors: kInput where it is negative.
-float norm_epsilon(const Fields& config);
+// "model.layers.INDEX." with input_layernorm before attention and post_attention_layernorm before
+// the MLP; the two halves are the caller's.
+LayerSpec decoder_layer(int index, std::int64_t hidden, float eps);
+
+// rms_norm_eps, `otherwise` where absent. Errors: kInput where it is negative.
+float norm_epsilon(const Fields& config, double otherwise = 1e-6);
 
 // Errors: kInput where out or in is beyond Fields::kLargestExtent.
 LinearSpec linear(std::string module, Role role, std::int64_t out, std::int64_t in,
                   stats::TapId reads, bool bias = false);
 NormSpec norm(std::string module, std::int64_t size, float eps);
 
-// gate_proj, up_proj and down_proj under `module`.
 struct MlpShape {
   std::int64_t hidden = 0, inner = 0;
   bool bias = false;
+  compute::Activation activation = compute::Activation::kSilu;
+  std::array<std::string_view, 3> names{"gate_proj", "up_proj", "down_proj"};
 };
+// Three linears under `module`.
 MlpSpec gated_mlp(const std::string& module, const MlpShape& shape, stats::TapId in,
                   stats::TapId mid);
 

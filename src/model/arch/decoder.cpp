@@ -21,8 +21,8 @@ LinearSpec linear(std::string module, Role role, std::int64_t out, std::int64_t 
   return spec;
 }
 
-float norm_epsilon(const Fields& config) {
-  const double eps = config.number_or("rms_norm_eps", 1e-6);
+float norm_epsilon(const Fields& config, double otherwise) {
+  const double eps = config.number_or("rms_norm_eps", otherwise);
   if (eps < 0)
     base::fail(base::ErrorKind::kInput, config.subject("rms_norm_eps"),
                "found {}; expected 0 or more", eps);
@@ -35,13 +35,30 @@ NormSpec norm(std::string module, std::int64_t size, float eps) {
 
 MlpSpec gated_mlp(const std::string& module, const MlpShape& shape, stats::TapId in,
                   stats::TapId mid) {
+  const auto one = [&](std::size_t name, Role role, std::int64_t out, std::int64_t width,
+                       stats::TapId reads) {
+    return linear(module + std::string(shape.names[name]), role, out, width, reads, shape.bias);
+  };
   MlpSpec mlp;
-  mlp.gate =
-      linear(module + "gate_proj", Role::kMlpGate, shape.inner, shape.hidden, in, shape.bias);
-  mlp.up = linear(module + "up_proj", Role::kMlpUp, shape.inner, shape.hidden, in, shape.bias);
-  mlp.down =
-      linear(module + "down_proj", Role::kMlpDown, shape.hidden, shape.inner, mid, shape.bias);
+  mlp.in = {one(0, Role::kMlpGate, shape.inner, shape.hidden, in),
+            one(1, Role::kMlpUp, shape.inner, shape.hidden, in)};
+  mlp.down = one(2, Role::kMlpDown, shape.hidden, shape.inner, mid);
+  mlp.activation = shape.activation;
   return mlp;
+}
+
+LayerSpec decoder_layer(int index, std::int64_t hidden, float eps) {
+  LayerSpec layer;
+  layer.index = index;
+  layer.prefix = fmt::format("model.layers.{}.", index);
+  layer.attention_norm = norm(layer.prefix + "input_layernorm", hidden, eps);
+  layer.mlp_norm = norm(layer.prefix + "post_attention_layernorm", hidden, eps);
+  return layer;
+}
+
+void tie_head(ModelSpec& spec) {
+  spec.tied = true;
+  spec.head.module = spec.embedding.module;
 }
 
 ModelSpec decoder_frame(const Fields& config, std::string architecture, float norm_eps) {

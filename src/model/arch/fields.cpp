@@ -1,7 +1,9 @@
 #include "model/arch/fields.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
@@ -110,6 +112,95 @@ std::string Fields::text_or(std::string_view key, std::string_view otherwise) co
 
 Fields Fields::object(std::string_view key) const {
   return Fields(at(key, "an object"), fmt::format("{}{}.", path_, key));
+}
+
+namespace {
+
+constexpr std::size_t kLongestList = 1 << 20;
+
+const json& as_list(const json& value, const std::string& subject) {
+  if (!value.is_array() || value.size() > kLongestList) wrong(subject, value, "a list");
+  return value;
+}
+
+}  // namespace
+
+std::vector<std::string> Fields::texts(std::string_view key) const {
+  std::vector<std::string> list;
+  for (const json& value : as_list(at(key, "a list of strings"), subject(key))) {
+    if (!value.is_string()) wrong(subject(key), value, "strings");
+    list.push_back(value.get<std::string>());
+  }
+  return list;
+}
+
+std::vector<double> Fields::numbers(std::string_view key) const {
+  std::vector<double> list;
+  for (const json& value : as_list(at(key, "a list of numbers"), subject(key)))
+    list.push_back(finite(value, subject(key)));
+  return list;
+}
+
+std::vector<std::int64_t> Fields::integers(std::string_view key) const {
+  std::vector<std::int64_t> list;
+  for (const json& value : as_list(at(key, "a list of whole numbers"), subject(key))) {
+    if (!value.is_number_integer()) wrong(subject(key), value, "whole numbers");
+    list.push_back(value.get<std::int64_t>());
+  }
+  return list;
+}
+
+std::string_view Fields::one_of(std::initializer_list<std::string_view> keys) const {
+  std::string_view found;
+  for (const std::string_view key : keys) {
+    if (!present(key)) continue;
+    if (found.empty())
+      found = key;
+    else if (object_->at(std::string(key)) != object_->at(std::string(found)))
+      wrong(subject(key), object_->at(std::string(key)),
+            fmt::format("{}, as {} says", shown(object_->at(std::string(found))), found));
+  }
+  return found.empty() ? *keys.begin() : found;
+}
+
+compute::Activation Fields::activation_or(std::string_view key, std::string_view otherwise) const {
+  using compute::Activation;
+  static constexpr std::array<std::pair<std::string_view, Activation>, 10> kNames{
+      {{"silu", Activation::kSilu},
+       {"swish", Activation::kSilu},
+       {"gelu", Activation::kGelu},
+       {"gelu_python", Activation::kGelu},
+       {"gelu_new", Activation::kGeluTanh},
+       {"gelu_fast", Activation::kGeluTanh},
+       {"gelu_accurate", Activation::kGeluTanh},
+       {"gelu_pytorch_tanh", Activation::kGeluTanh},
+       {"gelu_python_tanh", Activation::kGeluTanh},
+       {"relu", Activation::kRelu}}};
+  const std::string found = text_or(key, otherwise);
+  for (const auto& [name, activation] : kNames)
+    if (name == found) return activation;
+  base::fail(ErrorKind::kUnsupported, subject(key),
+             "found {}; expected silu, gelu, gelu_pytorch_tanh, relu or another name of these",
+             shown(json(found)));
+}
+
+float Fields::softcap_or(std::string_view key, float otherwise) const {
+  if (!has(key)) return otherwise;
+  if (!present(key)) return 0;
+  const auto cap = static_cast<float>(number(key));
+  if (!(cap > 0)) wrong(subject(key), at(key, "a number"), "a positive number");
+  return cap;
+}
+
+void Fields::refuse_true(std::string_view key) const {
+  if (present(key) && boolean_or(key, false))
+    base::fail(ErrorKind::kUnsupported, subject(key), "found true; expected false");
+}
+
+void Fields::refuse_present(std::string_view key) const {
+  if (present(key))
+    base::fail(ErrorKind::kUnsupported, subject(key), "found {}; expected null",
+               shown(at(key, "null")));
 }
 
 void Fields::require_text(std::string_view key, std::string_view expected) const {

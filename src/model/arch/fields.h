@@ -1,10 +1,14 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <initializer_list>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "compute/backend.h"
 
 namespace whit::model::arch {
 
@@ -36,6 +40,22 @@ class Fields {
   std::string text_or(std::string_view key, std::string_view otherwise) const;
   Fields object(std::string_view key) const;
 
+  std::vector<std::string> texts(std::string_view key) const;
+  std::vector<double> numbers(std::string_view key) const;
+  std::vector<std::int64_t> integers(std::string_view key) const;
+
+  // The first of several names of one field that is present, else the first. Errors: kInput where
+  // two are present and differ.
+  std::string_view one_of(std::initializer_list<std::string_view> keys) const;
+
+  // An activation by transformers' name. Errors: kUnsupported for one that whit does not compute.
+  compute::Activation activation_or(std::string_view key, std::string_view otherwise) const;
+  // The bound of a soft cap; 0 where the field is null. Errors: kInput unless it is positive.
+  float softcap_or(std::string_view key, float otherwise) const;
+
+  // Refuse (kUnsupported) a field that is true, or that is present and not null.
+  void refuse_true(std::string_view key) const;
+  void refuse_present(std::string_view key) const;
   // Refuses (kUnsupported) any value of a text field but `expected`; absent is taken as `expected`.
   void require_text(std::string_view key, std::string_view expected) const;
 

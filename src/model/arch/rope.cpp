@@ -13,7 +13,6 @@ using base::ErrorKind;
 
 namespace {
 
-constexpr double kDefaultTheta = 10000.0;
 constexpr std::int64_t kDefaultMaxPosition = 2048;
 constexpr std::int64_t kMostColumns = 4096;
 
@@ -105,6 +104,38 @@ void scale_yarn(const Fields& config, const Fields& scaling, RopeSpec& rope) {
   rope.attention_factor = yarn_attention_factor(scaling, factor);
 }
 
+// 1 / (factor_i theta^(2i/dim)) for one of the two lists of factors.
+std::vector<double> divided(const Fields& scaling, std::string_view key, const RopeSpec& rope) {
+  std::vector<double> frequencies = rope.inv_freq;
+  if (!scaling.present(key))
+    base::fail(ErrorKind::kInput, scaling.subject(key), "missing; expected {} numbers",
+               frequencies.size());
+  const std::vector<double> factors = scaling.numbers(key);
+  if (factors.size() != frequencies.size())
+    base::fail(ErrorKind::kInput, scaling.subject(key), "{} numbers; expected {}, one a pair",
+               factors.size(), frequencies.size());
+  for (std::size_t i = 0; i < factors.size(); ++i)
+    frequencies[i] /= positive(scaling, key, factors[i]);
+  return frequencies;
+}
+
+// short_factor up to the original length, long_factor beyond it.
+void scale_longrope(const Fields& config, const Fields& scaling, RopeSpec& rope) {
+  const double original = original_length(config, scaling, rope.max_position);
+  if (original > static_cast<double>(Fields::kLargestExtent))
+    base::fail(ErrorKind::kInput, config.subject("original_max_position_embeddings"),
+               "found {}; expected at most {}", original, Fields::kLargestExtent);
+  const double factor =
+      scaling.maybe_number("factor").value_or(static_cast<double>(rope.max_position) / original);
+  rope.long_inv_freq = divided(scaling, "long_factor", rope);
+  rope.inv_freq = divided(scaling, "short_factor", rope);
+  if (const auto stated = scaling.maybe_number("attention_factor"))
+    rope.attention_factor = *stated;
+  else if (factor > 1)
+    rope.attention_factor = std::sqrt(1 + std::log(factor) / std::log(original));
+  rope.max_position = static_cast<std::int64_t>(original);
+}
+
 void apply_scaling(const std::string& type, const Fields& config, const Fields& scaling,
                    RopeSpec& rope) {
   if (type == "default") return;
@@ -120,18 +151,29 @@ void apply_scaling(const std::string& type, const Fields& config, const Fields& 
     scale_llama3(config, scaling, rope);
   } else if (type == "yarn") {
     scale_yarn(config, scaling, rope);
+  } else if (type == "longrope") {
+    scale_longrope(config, scaling, rope);
   } else {
     base::fail(ErrorKind::kUnsupported,
                scaling.subject(scaling.has("rope_type") ? "rope_type" : "type"),
-               "found \"{}\"; expected default, linear, dynamic, llama3 or yarn", type);
+               "found \"{}\"; expected default, linear, dynamic, llama3, yarn or longrope", type);
   }
 }
 
 // rope_scaling (v4) wins over rope_parameters (v5), as transformers reads them.
-std::optional<Fields> scaling_of(const Fields& config) {
-  for (const std::string_view key : {"rope_scaling", "rope_parameters"})
-    if (config.present(key)) return config.object(key);
-  return std::nullopt;
+std::optional<Fields> scaling_of(const Fields& config, const RopeShape& shape) {
+  if (shape.scaled && config.present("rope_scaling")) return config.object("rope_scaling");
+  if (!config.present("rope_parameters")) return std::nullopt;
+  Fields parameters = config.object("rope_parameters");
+  if (shape.layer_type.empty()) {
+    for (const std::string_view type : {"full_attention", "sliding_attention"})
+      parameters.refuse_present(type);
+    return parameters;
+  }
+  for (const std::string_view flat : {"rope_type", "type", "rope_theta", "factor"})
+    parameters.refuse_present(flat);
+  if (!parameters.present(shape.layer_type)) return std::nullopt;
+  return parameters.object(shape.layer_type);
 }
 
 void refuse_partial(const Fields& fields) {
@@ -141,18 +183,20 @@ void refuse_partial(const Fields& fields) {
                "found {}; expected 1", *partial);
 }
 
-double theta_of(const Fields& config, const std::optional<Fields>& scaling) {
+double theta_of(const Fields& config, const std::optional<Fields>& scaling,
+                const RopeShape& shape) {
   if (scaling && scaling->present("rope_theta"))
     return positive(*scaling, "rope_theta", scaling->number("rope_theta"));
-  if (!config.present("rope_theta")) return kDefaultTheta;
-  return positive(config, "rope_theta", config.number("rope_theta"));
+  if (!config.present(shape.theta_key)) return shape.theta;
+  return positive(config, shape.theta_key, config.number(shape.theta_key));
 }
 
 // Parameters may each be sound and together not, e.g. a theta next to zero.
 void require_finite(const RopeSpec& rope, const Fields& config) {
   bool finite = std::isfinite(static_cast<float>(rope.attention_factor));
-  for (const double frequency : rope.inv_freq)
-    finite = finite && frequency <= static_cast<double>(std::numeric_limits<float>::max());
+  for (const auto* frequencies : {&rope.inv_freq, &rope.long_inv_freq})
+    for (const double frequency : *frequencies)
+      finite = finite && frequency <= static_cast<double>(std::numeric_limits<float>::max());
   if (!finite)
     base::fail(ErrorKind::kInput, config.subject("rope_theta"),
                "theta {} and its scaling give no finite frequencies; expected finite ones",
@@ -161,16 +205,31 @@ void require_finite(const RopeSpec& rope, const Fields& config) {
 
 }  // namespace
 
-Rope read_rope(const Fields& config, std::int64_t dim, bool interleaved) {
+std::int64_t rotary_columns(const Fields& config, std::int64_t head_dim, double otherwise) {
+  constexpr std::string_view kKey = "partial_rotary_factor";
+  std::optional<Fields> holder;
+  if (config.present(kKey)) holder = config;
+  for (const std::string_view key : {"rope_parameters", "rope_scaling"})
+    if (config.present(key) && config.object(key).present(kKey)) holder = config.object(key);
+  const double factor = holder ? holder->number(kKey) : otherwise;
+  const auto columns = static_cast<std::int64_t>(static_cast<double>(head_dim) * factor);
+  if (!(factor > 0 && factor <= 1) || columns < 2)
+    base::fail(ErrorKind::kInput, (holder ? *holder : config).subject(kKey),
+               "found {}; expected more than 0, at most 1, and 2 columns of {}", factor, head_dim);
+  return columns;
+}
+
+Rope read_rope(const Fields& config, const RopeShape& shape) {
+  const std::int64_t dim = shape.columns;
   if (dim % 2 != 0 || dim > kMostColumns)
     base::fail(ErrorKind::kUnsupported, config.subject("head_dim"),
                "{} rotary columns; expected an even number up to {}", dim, kMostColumns);
-  refuse_partial(config);
-  const std::optional<Fields> scaling = scaling_of(config);
+  if (!shape.partial) refuse_partial(config);
+  const std::optional<Fields> scaling = scaling_of(config, shape);
   Rope rope;
   rope.spec.dim = dim;
-  rope.spec.interleaved = interleaved;
-  rope.spec.theta = theta_of(config, scaling);
+  rope.spec.interleaved = shape.interleaved;
+  rope.spec.theta = theta_of(config, scaling, shape);
   rope.spec.max_position = config.integer_or("max_position_embeddings", kDefaultMaxPosition);
   for (std::int64_t i = 0; i < dim / 2; ++i)
     rope.spec.inv_freq.push_back(
@@ -178,7 +237,7 @@ Rope read_rope(const Fields& config, std::int64_t dim, bool interleaved) {
   require_finite(rope.spec, config);
   if (!scaling) return rope;
 
-  refuse_partial(*scaling);
+  if (!shape.partial) refuse_partial(*scaling);
   const std::string type = scaling->text_or("rope_type", scaling->text_or("type", "default"));
   apply_scaling(type, config, *scaling, rope.spec);
   require_finite(rope.spec, config);
