@@ -38,3 +38,6 @@ quantize asymmetric --asym
 quantize int8-channel --bits 8 --group-size channel --method rtn
 "$python" scripts/conformance/formats.py "$whit" "$work/all-linears" "$work/only-experts" \
   "$work/asymmetric" "$work/int8-channel"
+
+printf '== datasets\n'
+"$python" scripts/conformance/data.py "$whit" "$work/data"
