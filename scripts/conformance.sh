@@ -40,4 +40,6 @@ quantize int8-channel --bits 8 --group-size channel --method rtn
   "$work/asymmetric" "$work/int8-channel"
 
 printf '== datasets\n'
-"$python" scripts/conformance/data.py "$whit" "$work/data"
+# PANDAS_PYTHONS: interpreters with other versions of pandas, which write pickles too.
+read -ra pandas <<<"${PANDAS_PYTHONS-}"
+"$python" scripts/conformance/data.py "$whit" "$work/data" "${pandas[@]}"

@@ -25,6 +25,8 @@ constexpr int kMaxDepth = 32;
 constexpr std::int32_t kMaxThriftString = 100 << 20;
 constexpr std::int32_t kMaxThriftContainer = 1 << 20;
 constexpr std::int64_t kStreamBytes = 1 << 20;
+// What Arrow may hold at once: pages say how large they are, and a broken one may say anything.
+constexpr std::int64_t kMaxArrowBytes = std::int64_t{1} << 30;
 
 Json json_of(const arrow::Array& array, std::int64_t row, const std::string& name, int depth);
 
@@ -179,7 +181,7 @@ class ParquetRows final : public RowSource {
 
  private:
   std::unique_ptr<parquet::arrow::FileReader> open() const {
-    parquet::ReaderProperties properties;
+    parquet::ReaderProperties properties(&pool_);
     properties.enable_buffered_stream();
     properties.set_buffer_size(kStreamBytes);
     properties.set_thrift_string_size_limit(kMaxThriftString);
@@ -188,6 +190,7 @@ class ParquetRows final : public RowSource {
     arrow_properties.set_batch_size(kBatchRows);
     arrow_properties.set_pre_buffer(false);
     parquet::arrow::FileReaderBuilder builder;
+    builder.memory_pool(&pool_);
     checked(builder.OpenFile(path_.string(), /*memory_map=*/false, properties));
     std::unique_ptr<parquet::arrow::FileReader> reader;
     checked(builder.properties(arrow_properties)->Build(&reader));
@@ -270,6 +273,7 @@ class ParquetRows final : public RowSource {
   }
 
   fs::path path_;
+  mutable arrow::CappedMemoryPool pool_{arrow::system_memory_pool(), kMaxArrowBytes};
   std::vector<std::uint64_t> begins_;
   std::uint64_t count_ = 0;
   std::vector<int> leaves_;

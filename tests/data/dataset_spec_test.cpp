@@ -150,19 +150,25 @@ TEST_F(Datasets, ChatsAreRenderedAndCounted) {
 }
 
 TEST_F(Datasets, TheSamplesOfAFileDoNotDependOnHowItIsStored) {
-  std::string lines, csv = "text\n", array = "[";
+  std::string lines, csv = "text\n", array;
   for (int i = 0; i < 40; ++i) {
-    const std::string text = std::string(static_cast<std::size_t>(10 + i), 'a') + std::to_string(i);
-    lines += "{\"text\": \"" + text + "\"}\n";
-    csv += text + "\n";
-    array += (i == 0 ? "" : ",") + ("{\"text\": \"" + text + "\"}");
+    const std::string text =
+        fmt::format("{}{}", std::string(10 + static_cast<std::size_t>(i), 'a'), i);
+    const std::string row = fmt::format("{{\"text\": \"{}\"}}", text);
+    lines += row;
+    lines += '\n';
+    csv += text;
+    csv += '\n';
+    array += i == 0 ? '[' : ',';
+    array += row;
   }
+  array += ']';
   const ByteTokenizer tokenizer;
   const SampleArgs args{.samples = 60, .max_length = 20, .min_length = 2, .seed = 5};
   const auto expected = draw_samples(write("a.jsonl", lines), args, &tokenizer, 257).sequences;
   EXPECT_EQ(expected.size(), 60U);
   EXPECT_EQ(draw_samples(write("a.csv", csv), args, &tokenizer, 257).sequences, expected);
-  EXPECT_EQ(draw_samples(write("a.json", array + "]"), args, &tokenizer, 257).sequences, expected);
+  EXPECT_EQ(draw_samples(write("a.json", array), args, &tokenizer, 257).sequences, expected);
 }
 
 }  // namespace
