@@ -1,5 +1,9 @@
 #include "data/dataset_spec.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "data/byte_tokenizer.h"
 #include "data/folder.h"
 #include "data/samples.h"
