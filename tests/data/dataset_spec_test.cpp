@@ -18,14 +18,17 @@ class Datasets : public Folder {
   // A dataset in a cache as the hub's clients lay it out.
   void cache(const std::string& repository, const std::string& file, const std::string& contents,
              const std::string& commit = "c0ffee") {
-    const std::string folder = "hub/datasets--" + repository;
+    const std::string folder = fmt::format("hub/datasets--{}", repository);
     write(folder + "/refs/main", "c0ffee");
-    write(folder + "/blobs/" + commit + "-blob", contents);
+    const std::string blob = fmt::format("{}-{}", commit, ++blobs_);
+    write(fmt::format("{}/blobs/{}", folder, blob), contents);
     const fs::path link = folder_ / folder / "snapshots" / commit / file;
     fs::create_directories(link.parent_path());
-    fs::create_symlink(folder_ / folder / "blobs" / (commit + "-blob"), link);
+    fs::create_symlink(folder_ / folder / "blobs" / blob, link);
   }
   fs::path hub() const { return folder_ / "hub"; }
+
+  int blobs_ = 0;
 };
 
 void refuse(const std::string& text, const std::string& part) {
@@ -54,7 +57,7 @@ TEST_F(Datasets, SharesAreRead) {
 
 TEST_F(Datasets, SamplesAreDividedWithoutRest) {
   const std::vector<DatasetPart> parts{{"a", 0.7}, {"b", 0.2}, {"c", 0.1}};
-  EXPECT_EQ(divide_samples(parts, 128), (std::vector<std::int64_t>{89, 26, 13}));
+  EXPECT_EQ(divide_samples(parts, 128), (std::vector<std::int64_t>{90, 25, 13}));
   EXPECT_EQ(divide_samples({{"a", 1}, {"b", 1}, {"c", 1}}, 4),
             (std::vector<std::int64_t>{2, 1, 1}));
   EXPECT_EQ(divide_samples({{"a", 1000}, {"b", 1}}, 1), (std::vector<std::int64_t>{1, 0}));
@@ -94,7 +97,7 @@ TEST_F(Datasets, WhatIsNotThereIsSaid) {
                  "revision 'v9' is not in the cache");
   expect_refusal([&] { find_dataset("data/absent.jsonl", hub()); }, ErrorKind::kInput,
                  "no such file or folder");
-  expect_refusal([&] { find_dataset("../../etc", hub()); }, ErrorKind::kInput, "no such");
+  expect_refusal([&] { find_dataset("../../absent", hub()); }, ErrorKind::kInput, "no such");
 }
 
 TEST_F(Datasets, SetsAreMixedByShare) {
@@ -104,9 +107,9 @@ TEST_F(Datasets, SetsAreMixedByShare) {
     b += "bbbbbbbb\n";
   }
   write("a.jsonl", a);
-  write("b.csv", "text\n" + b);
+  write("b.csv", fmt::format("text\n{}", b));
   const std::string spec =
-      (folder_ / "a.jsonl").string() + ":3," + (folder_ / "b.csv").string() + ":1";
+      fmt::format("{}:3,{}:1", (folder_ / "a.jsonl").string(), (folder_ / "b.csv").string());
   const ByteTokenizer tokenizer;
   const SampleArgs args{.samples = 12, .max_length = 20, .min_length = 2, .bos = false};
   const Samples samples = draw_samples(spec, args, &tokenizer, 257);
@@ -132,8 +135,8 @@ TEST_F(Datasets, ChatsAreRenderedAndCounted) {
   const ByteTokenizer tokenizer;
   const SampleArgs args{.samples = 2, .max_length = 30, .min_length = 2};
   const ModelText model(&tokenizer, [](const Json& messages) {
-    return "<" + messages[0]["role"].get<std::string>() + ">" +
-           messages[0]["content"].get<std::string>();
+    return fmt::format("<{}>{}", messages[0]["role"].get<std::string>(),
+                       messages[0]["content"].get<std::string>());
   });
   const Samples samples = draw_samples(folder_ / "chats.jsonl", args, model, 257);
   ASSERT_EQ(samples.sequences.size(), 1U);

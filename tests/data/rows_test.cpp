@@ -74,7 +74,7 @@ TEST_F(Rows, BrokenJsonIsNamed) {
   refuse("a.jsonl", "{\"text\": \"a\"}\n7\n", "a.jsonl:2: found number");
   refuse("a.json", "[{\"text\": \"a\"}, {\"text\": ", "the text ends at byte 25");
   refuse("a.json", "[{\"text\": \"a\"} {\"text\": \"b\"}]", "at byte 15; expected ','");
-  refuse("a.json", "[{\"text\": \"a\"}] x", "at byte 17; expected the end of the file");
+  refuse("a.json", "[{\"text\": \"a\"}] x", "at byte 16; expected the end of the file");
   refuse("a.json", "[{\"text\": \"a\"}, 5]", "a.json[1]: found number; expected an object");
   refuse("a.json", "[{\"text\": tru}]", "a.json[0]: not JSON");
   refuse("a.json", "[]", "an empty array");
