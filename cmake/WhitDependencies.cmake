@@ -18,6 +18,8 @@ whit_library(whit_xxhash xxhash.h xxhash)
 whit_library(whit_pcre2 pcre2.h pcre2-8)
 whit_library(whit_utf8proc utf8proc.h utf8proc)
 whit_library(whit_sentencepiece sentencepiece_processor.h sentencepiece)
+whit_library(whit_zlib zlib.h z)
+whit_library(whit_zstd zstd.h zstd)
 
 find_path(CLI11_INCLUDE_DIR CLI/CLI.hpp REQUIRED)
 add_library(whit_cli11 INTERFACE)

@@ -28,15 +28,18 @@ class ByteTokenizer final : public whit::text::Tokenizer {
 
 }  // namespace
 
-// The first byte chooses how the rest is read. Samples keep to their lengths and the vocabulary.
+constexpr const char* kEndings[] = {".jsonl", ".txt",   ".json", ".csv",
+                                    ".tsv",   ".jsonl", ".json", ".csv"};
+
+// The first two bytes choose how the rest is read. Samples keep to their lengths and the
+// vocabulary.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace whit;
-  if (size == 0) return 0;
-  const data::fs::path file =
-      data::fs::temp_directory_path() /
-      fmt::format("whit_fuzz_{}{}", ::getpid(), (data[0] & 1) != 0 ? ".jsonl" : ".txt");
+  if (size < 2) return 0;
+  const data::fs::path file = data::fs::temp_directory_path() /
+                              fmt::format("whit_fuzz_{}{}", ::getpid(), kEndings[data[1] & 7]);
   std::ofstream(file, std::ios::binary)
-      .write(reinterpret_cast<const char*>(data) + 1, static_cast<std::streamsize>(size - 1));
+      .write(reinterpret_cast<const char*>(data) + 2, static_cast<std::streamsize>(size - 2));
   const ByteTokenizer tokenizer;
   data::SampleArgs args;
   args.samples = 6;
@@ -44,6 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   args.min_length = 1 + ((data[0] >> 2) & 1);
   args.pack = (data[0] & 2) != 0;
   args.bos = (data[0] & 8) != 0;
+  args.from_start = (data[0] & 1) != 0;
   accepts([&] {
     const auto samples = data::draw_samples(file, args, &tokenizer, 257);
     require(!samples.sequences.empty() && samples.sequences.size() <= 6);

@@ -20,14 +20,15 @@ bool plain_part(std::string_view part) {
 }
 
 // "org/name" or "name" -> "models--org--name"; empty where it is no repository name.
-std::string cache_folder_name(std::string_view repository) {
+std::string cache_folder_name(Repository kind, std::string_view repository) {
+  const std::string prefix = kind == Repository::kModel ? "models--" : "datasets--";
   const std::size_t slash = repository.find('/');
   if (slash == std::string_view::npos)
-    return plain_part(repository) ? "models--" + std::string(repository) : "";
+    return plain_part(repository) ? prefix + std::string(repository) : "";
   const std::string_view org = repository.substr(0, slash);
   const std::string_view name = repository.substr(slash + 1);
   if (!plain_part(org) || !plain_part(name)) return "";
-  return "models--" + std::string(org) + "--" + std::string(name);
+  return prefix + std::string(org) + "--" + std::string(name);
 }
 
 bool safe_revision(const std::string& revision) {
@@ -48,19 +49,17 @@ std::string trimmed(std::string text) {
 
 }  // namespace
 
-fs::path resolve_model(const std::string& model, const fs::path& hub_cache) {
-  std::error_code code;
-  if (fs::is_directory(model, code)) return model;
-  const std::size_t at = model.rfind('@');
-  const std::string repository = model.substr(0, at);
-  const std::string revision = at == std::string::npos ? "main" : model.substr(at + 1);
-  const std::string folder_name = cache_folder_name(repository);
+fs::path find_snapshot(Repository kind, const std::string& repository, const fs::path& hub_cache) {
+  const std::size_t at = repository.rfind('@');
+  const std::string revision = at == std::string::npos ? "main" : repository.substr(at + 1);
+  const std::string folder_name = cache_folder_name(kind, repository.substr(0, at));
   if (folder_name.empty() || !safe_revision(revision))
-    base::fail(ErrorKind::kInput, model,
+    base::fail(ErrorKind::kInput, repository,
                "no such folder; expected a folder or org/name[@revision]");
   const fs::path folder = hub_cache / folder_name;
+  std::error_code code;
   if (!fs::is_directory(folder, code))
-    base::fail(ErrorKind::kInput, model,
+    base::fail(ErrorKind::kInput, repository,
                "no such folder, and not in the cache ({}); expected either", folder.string());
   std::string commit = revision;
   const fs::path ref = folder / "refs" / revision;
@@ -69,9 +68,16 @@ fs::path resolve_model(const std::string& model, const fs::path& hub_cache) {
     base::fail(ErrorKind::kInput, ref.string(), "holds '{}'; expected a commit", commit);
   const fs::path snapshot = folder / "snapshots" / commit;
   if (!fs::is_directory(snapshot, code))
-    base::fail(ErrorKind::kInput, model, "revision '{}' is not in the cache ({}); expected there",
-               revision, snapshot.string());
+    base::fail(ErrorKind::kInput, repository,
+               "revision '{}' is not in the cache ({}); expected there", revision,
+               snapshot.string());
   return snapshot;
+}
+
+fs::path resolve_model(const std::string& model, const fs::path& hub_cache) {
+  std::error_code code;
+  if (fs::is_directory(model, code)) return model;
+  return find_snapshot(Repository::kModel, model, hub_cache);
 }
 
 }  // namespace whit::checkpoint

@@ -102,21 +102,10 @@ void declare_scope(CLI::App& app, QuantizeFlags& flags) {
 }
 
 void declare_calibration(CLI::App& app, QuantizeFlags& flags) {
-  auto& samples = flags.recipe.samples;
-  app.add_option("--calibration", flags.calibration, "JSONL (text or input_ids) or plain text")
-      ->type_name("FILE");
-  app.add_option("--column", samples.column, "field of the JSONL rows that holds the text")
-      ->type_name("NAME");
-  app.add_option("--num-calibration-samples", samples.samples, "sequences to draw")
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--max-sequence-length", samples.max_length, "longer ones are cut")
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--min-sequence-length", samples.min_length, "shorter ones are passed over")
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_flag("--pack", samples.pack, "join rows until a sequence is full");
+  app.add_option("--calibration,--dataset-name-or-path", flags.calibration,
+                 std::string("rows to calibrate on: ") + kDatasetHelp)
+      ->type_name("DATASET");
+  declare_sample_flags(app, flags.samples);
   app.add_flag("--offload-activations", flags.recipe.offload_activations,
                "keep activations in a file");
 }
@@ -174,7 +163,7 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session,
   if (purpose == Purpose::kPlan && recipe.calibration.empty() &&
       recipe.method == pipeline::Method::kGptq)
     recipe.calibration = "(a text to be named)";
-  recipe.samples.seed = session.flags().seed;
+  recipe.samples = samples_from(flags.samples, session);
   recipe.max_memory = session.memory_flag_bytes();
   pipeline::validate(recipe);
   return recipe;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/refinement_flags.h"
+#include "cli/sample_flags.h"
 #include "pipeline/recipe.h"
 
 namespace CLI {
@@ -22,6 +23,7 @@ struct QuantizeFlags {
   std::string format = "pack-quantized", mtp = "quantize", calibration;
   bool symmetric = true;
   RefinementFlags refinement;
+  SampleFlags samples;
   pipeline::Recipe recipe;  // what needs no reading
 };
 

@@ -24,14 +24,6 @@ std::string environment(const char* name) {
   return value == nullptr ? std::string() : std::string(value);
 }
 
-fs::path hub_cache() {
-  if (const auto cache = environment("HF_HUB_CACHE"); !cache.empty()) return cache;
-  if (const auto home = environment("HF_HOME"); !home.empty()) return fs::path(home) / "hub";
-  if (const auto cache = environment("XDG_CACHE_HOME"); !cache.empty())
-    return fs::path(cache) / "huggingface" / "hub";
-  return fs::path(environment("HOME")) / ".cache" / "huggingface" / "hub";
-}
-
 Verbosity verbosity_of(const ProgramFlags& flags) {
   if (flags.quiet && flags.verbose)
     base::fail(ErrorKind::kUsage, "--quiet", "given together with --verbose; expected one of them");
@@ -86,6 +78,14 @@ std::uint64_t Session::memory_flag_bytes() const {
 std::uint64_t Session::max_memory_bytes() const {
   const std::uint64_t flag = memory_flag_bytes();
   return flag > 0 ? flag : base::resident_bytes() + base::available_memory_bytes();
+}
+
+fs::path Session::hub_cache() const {
+  if (const auto cache = environment("HF_HUB_CACHE"); !cache.empty()) return cache;
+  if (const auto home = environment("HF_HOME"); !home.empty()) return fs::path(home) / "hub";
+  if (const auto cache = environment("XDG_CACHE_HOME"); !cache.empty())
+    return fs::path(cache) / "huggingface" / "hub";
+  return fs::path(environment("HOME")) / ".cache" / "huggingface" / "hub";
 }
 
 fs::path Session::model_folder(const std::string& model) const {

@@ -39,7 +39,9 @@ class Session {
   std::uint64_t max_memory_bytes() const;
   // --max-memory, or 0 where it was not given.
   std::uint64_t memory_flag_bytes() const;
-  // A folder, or a model of the local Hugging Face cache.
+  // Where models and datasets of the Hugging Face hub lie on this machine.
+  std::filesystem::path hub_cache() const;
+  // A folder, or a model of that cache.
   std::filesystem::path model_folder(const std::string& model) const;
 
   // The result on stdout: the document under --json, else the text.

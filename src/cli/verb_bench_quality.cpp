@@ -13,6 +13,7 @@
 #include "cli/quantize_flags.h"
 #include "cli/session.h"
 #include "cli/verb.h"
+#include "data/dataset_spec.h"
 #include "eval/text_windows.h"
 #include "report/bench_quality.h"
 #include "report/quality_html.h"
@@ -101,17 +102,18 @@ std::vector<report::QualityInput> read_texts(const Flags& flags, const fs::path&
   std::vector<report::QualityInput> texts;
   for (const auto& file : flags.texts) {
     const auto stem = fs::path(file).stem().string();
-    const auto& column = flags.quantize.recipe.samples.column;
+    const auto& column = flags.quantize.samples.args.column;
     texts.push_back({stems[stem] > 1 ? file : stem, file,
                      eval::read_windows(model, tokenizer.get(), file, column, windows)});
   }
   return texts;
 }
 
-void check_calibration(const Flags& flags) {
-  const auto& file = flags.quantize.calibration;
-  if (!file.empty() && !fs::exists(file))
-    base::fail(ErrorKind::kInput, file, "no such file; expected the calibration text");
+void check_calibration(const Flags& flags, const Session& session) {
+  const auto& dataset = flags.quantize.calibration;
+  if (dataset.empty()) return;
+  for (const auto& part : data::parse_dataset(dataset))
+    data::find_dataset(part.name, session.hub_cache());
 }
 
 int exit_code(const report::QualityTable& table, const Session& session) {
@@ -124,7 +126,7 @@ int exit_code(const report::QualityTable& table, const Session& session) {
 int run(Session& session, const Flags& flags) {
   report::QualityArgs args;
   args.jobs = jobs_of(flags, session);
-  check_calibration(flags);
+  check_calibration(flags, session);
   args.model = session.model_folder(flags.quantize.model);
   args.texts = read_texts(flags, args.model);
   args.baseline = kBaselineRow;

@@ -97,9 +97,10 @@ int run(Session& session, const Flags& flags) {
 Job declare(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("MODEL", flags->model, "model folder or org/name[@revision]")->required();
-  app.add_option("--text", flags->text, "plain text, or JSONL with text or input_ids")
+  app.add_option("--text", flags->text,
+                 "plain text, or rows (JSONL, CSV, Parquet, ...) with text or input_ids")
       ->type_name("FILE");
-  app.add_option("--column", flags->column, "field of the JSONL rows that holds the text")
+  app.add_option("--column", flags->column, "field of the rows that holds the text")
       ->type_name("NAME");
   app.add_option("--window", flags->windows.window, "tokens scored together, without overlap")
       ->type_name("N")

@@ -7,7 +7,7 @@ namespace whit::cli {
 std::span<const Verb> verbs() {
   static const std::array kVerbs{inspect_verb(),  plan_verb(),   quantize_verb(), eval_verb(),
                                  generate_verb(), verify_verb(), convert_verb(),  logits_verb(),
-                                 tokenize_verb(), bench_verb()};
+                                 tokenize_verb(), rows_verb(),   bench_verb()};
   return kVerbs;
 }
 

@@ -13,11 +13,16 @@ class Random {
   explicit Random(std::uint64_t seed) : state_(seed) {}
 
   std::uint64_t next() {
-    std::uint64_t z = state_ += 0x9E3779B97F4A7C15ULL;
+    std::uint64_t z = state_ += kStep;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
     return z ^ (z >> 31);
   }
+
+  // Every number drawn moves the state by kStep, so a generator can be set anywhere in its
+  // sequence.
+  static constexpr std::uint64_t kStep = 0x9E3779B97F4A7C15ULL;
+  std::uint64_t state() const { return state_; }
 
   // Uniform in [0, bound), without bias: what does not fill a whole range is drawn again.
   std::uint64_t below(std::uint64_t bound) {

@@ -2,53 +2,77 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
 #include <string>
-#include <string_view>
-#include <variant>
 #include <vector>
-
-#include "base/file.h"
-#include "text/tokenizer.h"
 
 namespace whit::data {
 
 namespace fs = std::filesystem;
 
-// One row of a dataset: a text, or ids as they came.
-struct Row {
-  std::variant<std::string, std::vector<text::TokenId>> content;
-};
+// A row as its file holds it: an object of columns, in the file's order.
+using Json = nlohmann::ordered_json;
 
-// The rows of a file: the lines of a JSONL file, or the blocks of a plain text. Holds the place of
-// every row and reads one at a time, so memory does not grow with the rows' contents.
-class RowFile {
+// The rows of a dataset, whatever file they lie in. Knows where rows are and reads those that are
+// asked for, so that memory does not grow with the file.
+class RowSource {
  public:
-  // column: the field to read; empty: `input_ids` where a row has it, else `text`.
-  // block_bytes: a plain text is cut at the first line end after that many bytes.
-  // Errors: kInput (missing, empty, binary), kUnsupported (another kind of file); subject = path.
-  RowFile(const fs::path& path, std::string column, std::uint64_t block_bytes);
+  using Take = std::function<bool(std::uint64_t row, Json columns)>;
 
-  std::size_t count() const { return places_.size(); }
-  bool is_plain_text() const { return plain_text_; }
-  // "FILE:LINE" of a row, for errors.
-  std::string name(std::size_t row) const;
-  // Errors: kInput, subject = name(row).
-  Row read(std::size_t row) const;
+  RowSource() = default;
+  RowSource(const RowSource&) = delete;
+  RowSource& operator=(const RowSource&) = delete;
+  virtual ~RowSource() = default;
 
- private:
-  struct Place {
-    std::uint64_t begin;
-    std::uint64_t end;
-    std::uint64_t line;
-  };
-  void index_lines();
-  void index_blocks(std::uint64_t block_bytes);
-  std::string_view contents() const;
-
-  base::MappedFile file_;
-  std::string column_;
-  bool plain_text_ = false;
-  std::vector<Place> places_;
+  virtual std::uint64_t count() const = 0;
+  // "FILE:LINE" of a row, or "FILE[ROW]" (from 0) where it has no line; for errors.
+  virtual std::string name(std::uint64_t row) const = 0;
+  // "JSON Lines", for people.
+  virtual std::string_view format() const = 0;
+  // Gives `take` the rows that are asked for, which ascend, until it answers false.
+  // Errors: kInput, subject = name of the row.
+  virtual void read(std::span<const std::uint64_t> rows, const Take& take) const = 0;
+  // Whether a row costs as much as all that lie before it, so that many are best read in one go.
+  virtual bool sequential() const { return false; }
+  // Files that the rows come from.
+  virtual std::vector<fs::path> files() const = 0;
 };
+
+struct RowArgs {
+  // The field that will be read; empty: those that whit knows. Formats that store columns apart
+  // read no others.
+  std::string column;
+  // A plain text is cut at the first line end after that many bytes.
+  std::uint64_t block_bytes = 256 * 1024;
+};
+
+// The rows of a file or folder, by the names of the files:
+//   .jsonl .ndjson      one JSON object a line; .gz and .zst of them
+//   .json               the same, an array of objects, or an object of columns
+//   .csv .tsv           RFC 4180 with a header
+//   .parquet            where whit was built with Apache Arrow
+//   .pkl .pickle        a pandas DataFrame; nothing in it is executed
+//   all others          plain text: one row for every block
+// A folder gives the files of one kind in it (see folder_rows), in the order of their names.
+// Errors: kInput (missing, empty, broken), kUnsupported (another kind of file); subject = path.
+std::unique_ptr<RowSource> open_rows(const fs::path& path, const RowArgs& args);
+
+// One a format; `path` is a file of it.
+std::unique_ptr<RowSource> text_rows(const fs::path& path, const RowArgs& args);
+std::unique_ptr<RowSource> line_rows(const fs::path& path);
+std::unique_ptr<RowSource> json_rows(const fs::path& path);
+std::unique_ptr<RowSource> csv_rows(const fs::path& path, char delimiter);
+std::unique_ptr<RowSource> compressed_rows(const fs::path& path);
+std::unique_ptr<RowSource> parquet_rows(const fs::path& path, const RowArgs& args);
+std::unique_ptr<RowSource> pickle_rows(const fs::path& path);
+// Of the files below a folder those of the first kind that is there (Parquet, JSON Lines, JSON,
+// CSV, plain text .txt); of these the ones named after a training split, where there are such.
+std::unique_ptr<RowSource> folder_rows(const fs::path& folder, const RowArgs& args);
+
+// One line of JSON as a row. Errors: kInput, subject = name.
+Json parse_row(std::string_view line, const std::string& name);
 
 }  // namespace whit::data

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <numeric>
-#include <set>
 
 #include "base/error.h"
+#include "data/dataset_spec.h"
 #include "data/random.h"
-#include "data/row_tokens.h"
-#include "data/rows.h"
+#include "data/sampler.h"
 
 namespace whit::data {
 
@@ -18,171 +17,6 @@ using base::fail;
 using text::TokenId;
 
 constexpr std::uint64_t kBlockBytes = 256 * 1024;
-constexpr std::size_t kKeptTokens = 8 << 20;  // of long rows, for further rounds
-
-// A row with more tokens than one sequence takes, and which of its slices were given.
-struct LongRow {
-  std::size_t row;
-  std::set<std::size_t> used;
-  std::vector<std::size_t> apart;  // offsets that overlap none of the used; the next is the last
-  bool apart_made = false;
-};
-
-class Sampler {
- public:
-  Sampler(const RowFile& rows, const SampleArgs& args, const text::Tokenizer* tokenizer,
-          std::int64_t vocabulary)
-      : args_(args), source_(rows, tokenizer, vocabulary, args.bos), random_(args.seed) {
-    order_.resize(rows.count());
-    std::iota(order_.begin(), order_.end(), std::size_t{0});
-    random_.shuffle(order_);
-    out_.summary.rows = static_cast<std::int64_t>(rows.count());
-  }
-
-  Samples run() {
-    if (args_.pack) {
-      pack();
-    } else {
-      first_round();
-      while (!full() && !long_rows_.empty()) next_round();
-    }
-    SampleSummary& summary = out_.summary;
-    for (const auto& sequence : out_.sequences) {
-      summary.tokens += static_cast<std::int64_t>(sequence.size());
-    }
-    summary.samples_missing = args_.samples - static_cast<std::int64_t>(out_.sequences.size());
-    return std::move(out_);
-  }
-
- private:
-  bool full() const { return static_cast<std::int64_t>(out_.sequences.size()) >= args_.samples; }
-  std::size_t max_length() const { return static_cast<std::size_t>(args_.max_length); }
-  std::size_t min_length() const { return static_cast<std::size_t>(args_.min_length); }
-
-  RowTokens read(std::size_t row) {
-    RowTokens tokens = source_.read(row);
-    SampleSummary& summary = out_.summary;
-    ++summary.rows_read;
-    const auto length = static_cast<std::int64_t>(tokens.ids.size() + (tokens.bos ? 1 : 0));
-    summary.longest_row = std::max(summary.longest_row, length);
-    return tokens;
-  }
-
-  void emit(const RowTokens& tokens, std::size_t offset, std::size_t size) {
-    std::vector<TokenId> sequence;
-    sequence.reserve(size + 1);
-    if (tokens.bos) sequence.push_back(*source_.bos());
-    const auto begin = tokens.ids.begin() + static_cast<std::ptrdiff_t>(offset);
-    sequence.insert(sequence.end(), begin, begin + static_cast<std::ptrdiff_t>(size));
-    out_.sequences.push_back(std::move(sequence));
-  }
-
-  void first_round() {
-    for (std::size_t i = 0; i < order_.size() && !full(); ++i) {
-      RowTokens tokens = read(order_[i]);
-      const std::size_t room = max_length() - (tokens.bos ? 1 : 0);
-      if (tokens.ids.size() + (tokens.bos ? 1 : 0) < min_length()) {
-        ++out_.summary.rows_too_short;
-        continue;
-      }
-      ++out_.summary.rows_used;
-      if (tokens.ids.size() <= room) {
-        emit(tokens, 0, tokens.ids.size());
-        continue;
-      }
-      ++out_.summary.rows_cut;
-      const auto offset = static_cast<std::size_t>(random_.below(tokens.ids.size() - room + 1));
-      emit(tokens, offset, room);
-      long_rows_.push_back({order_[i], {offset}, {}, false});
-      keep(order_[i], std::move(tokens));
-    }
-  }
-
-  void next_round() {
-    std::vector<LongRow> rest;
-    for (LongRow& row : long_rows_) {
-      if (full()) return;
-      const auto found = kept_.find(row.row);
-      RowTokens read_again;
-      if (found == kept_.end()) read_again = source_.read(row.row);
-      const RowTokens& tokens = found == kept_.end() ? read_again : found->second;
-      const std::size_t room = max_length() - (tokens.bos ? 1 : 0);
-      const std::size_t offsets = tokens.ids.size() - room + 1;
-      if (row.used.size() == offsets) continue;
-      const std::size_t offset = next_offset(row, offsets, room);
-      row.used.insert(offset);
-      emit(tokens, offset, room);
-      rest.push_back(std::move(row));
-    }
-    long_rows_ = std::move(rest);
-  }
-
-  std::size_t next_offset(LongRow& row, std::size_t offsets, std::size_t room) {
-    if (!row.apart_made) {
-      const std::size_t first = *row.used.begin();
-      for (std::size_t at = first % room; at < offsets; at += room) {
-        if (at != first) row.apart.push_back(at);
-      }
-      random_.shuffle(row.apart);
-      row.apart_made = true;
-    }
-    if (!row.apart.empty()) {
-      const std::size_t offset = row.apart.back();
-      row.apart.pop_back();
-      return offset;
-    }
-    // The k-th of the offsets that were not given yet.
-    auto offset = static_cast<std::size_t>(random_.below(offsets - row.used.size()));
-    for (const std::size_t used : row.used) {
-      if (used > offset) break;
-      ++offset;
-    }
-    return offset;
-  }
-
-  void keep(std::size_t row, RowTokens tokens) {
-    if (kept_tokens_ + tokens.ids.size() > kKeptTokens) return;
-    kept_tokens_ += tokens.ids.size();
-    kept_.emplace(row, std::move(tokens));
-  }
-
-  void pack() {
-    std::vector<TokenId> sequence;
-    for (std::size_t i = 0; i < order_.size() && !full(); ++i) {
-      const RowTokens tokens = read(order_[i]);
-      if (tokens.ids.empty()) {
-        ++out_.summary.rows_too_short;
-        continue;
-      }
-      ++out_.summary.rows_used;
-      bool cut = false;
-      for (std::size_t at = 0; at < tokens.ids.size() && !full();) {
-        // BOS opens a row, and a sequence that goes on with one.
-        if (tokens.bos && sequence.size() + 1 < max_length()) sequence.push_back(*source_.bos());
-        const std::size_t size = std::min(tokens.ids.size() - at, max_length() - sequence.size());
-        const auto begin = tokens.ids.begin() + static_cast<std::ptrdiff_t>(at);
-        sequence.insert(sequence.end(), begin, begin + static_cast<std::ptrdiff_t>(size));
-        at += size;
-        if (sequence.size() == max_length()) {
-          cut = cut || at < tokens.ids.size();
-          out_.sequences.push_back(std::move(sequence));
-          sequence.clear();
-        }
-      }
-      if (cut) ++out_.summary.rows_cut;
-    }
-    if (!full() && sequence.size() >= min_length()) out_.sequences.push_back(std::move(sequence));
-  }
-
-  SampleArgs args_;
-  RowTokenizer source_;
-  Random random_;
-  std::vector<std::size_t> order_;
-  std::vector<LongRow> long_rows_;
-  std::unordered_map<std::size_t, RowTokens> kept_;
-  std::size_t kept_tokens_ = 0;
-  Samples out_;
-};
 
 void check_args(const SampleArgs& args) {
   if (args.samples < 1)
@@ -196,46 +30,134 @@ void check_args(const SampleArgs& args) {
   }
 }
 
+void merge(std::map<std::string, RowNotes::Note>& into,
+           const std::map<std::string, RowNotes::Note>& notes) {
+  for (const auto& [text, note] : notes) {
+    RowNotes::Note& sum = into[text];
+    if (sum.rows == 0) sum.first = note.first;
+    sum.rows += note.rows;
+  }
+}
+
+void merge(SampleSummary& into, const SampleSummary& part) {
+  into.rows += part.rows;
+  into.rows_read += part.rows_read;
+  into.rows_used += part.rows_used;
+  into.rows_too_short += part.rows_too_short;
+  into.rows_cut += part.rows_cut;
+  into.rows_empty += part.rows_empty;
+  into.tokens += part.tokens;
+  into.longest_row = std::max(into.longest_row, part.longest_row);
+  into.samples_missing += part.samples_missing;
+  merge(into.notes.skipped, part.notes.skipped);
+  merge(into.notes.remarks, part.notes.remarks);
+}
+
+[[noreturn]] void fail_without_samples(const std::string& name, const SampleArgs& args,
+                                       const SampleSummary& summary) {
+  if (summary.rows_empty == summary.rows_read) {
+    const auto& [reason, note] = *summary.notes.skipped.begin();
+    fail(ErrorKind::kInput, name, "none of {} rows holds anything ({}: {}); expected some text",
+         summary.rows_read, note.first, reason);
+  }
+  fail(ErrorKind::kInput, name,
+       "all {} rows are too short: the longest has {} tokens; expected at least {}{}",
+       summary.rows_read, summary.longest_row, args.min_length,
+       args.pack ? " in all rows together" : "");
+}
+
+// Each set draws from its own generator, the first one from the seed itself.
+std::uint64_t seed_of(std::uint64_t seed, std::size_t set) {
+  return set == 0 ? seed : Random(seed ^ (Random::kStep * set)).next();
+}
+
+std::string counted(std::int64_t rows, const char* what) {
+  return rows == 0 ? std::string() : fmt::format(", {} {}", rows, what);
+}
+
 }  // namespace
 
-Samples draw_samples(const fs::path& file, const SampleArgs& args, const text::Tokenizer* tokenizer,
+Samples draw_samples(const fs::path& dataset, const SampleArgs& args, const ModelText& model,
                      std::int64_t vocabulary) {
   check_args(args);
-  const auto block = std::max(kBlockBytes, 64 * static_cast<std::uint64_t>(args.max_length));
-  const RowFile rows(file, args.column, block);
-  Samples samples = Sampler(rows, args, tokenizer, vocabulary).run();
-  if (samples.sequences.empty()) {
-    fail(ErrorKind::kInput, file.string(),
-         "all {} rows are too short: the longest has {} tokens; expected at least {}{}",
-         samples.summary.rows_read, samples.summary.longest_row, args.min_length,
-         args.pack ? " in all rows together" : "");
+  const auto parts = parse_dataset(dataset.string());
+  const auto counts = divide_samples(parts, args.samples);
+  const RowArgs row_args{args.column,
+                         std::max(kBlockBytes, 64 * static_cast<std::uint64_t>(args.max_length))};
+  Samples all;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const fs::path path = find_dataset(parts[i].name, args.hub_cache);
+    if (counts[i] == 0) {
+      fail(ErrorKind::kUsage, "--calibration",
+           "the share of {} gives none of {} samples; expected a larger one", parts[i].name,
+           args.samples);
+    }
+    SampleArgs own = args;
+    own.samples = counts[i];
+    own.seed = seed_of(args.seed, i);
+    const auto rows = open_rows(path, row_args);
+    Samples samples = sample_rows(*rows, own, model, vocabulary);
+    if (samples.sequences.empty()) fail_without_samples(path.string(), own, samples.summary);
+    all.sets.push_back({parts[i].name, path, std::string(rows->format()),
+                        static_cast<std::int64_t>(rows->files().size()),
+                        static_cast<std::int64_t>(samples.sequences.size()), samples.summary});
+    merge(all.summary, samples.summary);
+    std::move(samples.sequences.begin(), samples.sequences.end(),
+              std::back_inserter(all.sequences));
   }
-  return samples;
+  return all;
+}
+
+std::vector<std::string> describe(const Samples& samples) {
+  std::vector<std::string> lines;
+  for (const SetSummary& set : samples.sets) {
+    const SampleSummary& s = set.summary;
+    lines.push_back(fmt::format(
+        "{}: {} sequences from {} of {} rows read, of {} ({}, {} file{}){}{}{}", set.name,
+        set.samples, s.rows_used, s.rows_read, s.rows, set.format, set.files,
+        set.files == 1 ? "" : "s", counted(s.rows_too_short, "too short"),
+        counted(s.rows_cut, "too long and cut"), counted(s.rows_empty, "without content")));
+    for (const auto& [reason, note] : s.notes.skipped) {
+      lines.push_back(fmt::format("{}: {} rows passed over: {} (the first is {})", set.name,
+                                  note.rows, reason, note.first));
+    }
+    for (const auto& [remark, note] : s.notes.remarks) {
+      lines.push_back(fmt::format("{}: {} rows: {} (the first is {})", set.name, note.rows, remark,
+                                  note.first));
+    }
+  }
+  return lines;
 }
 
 std::vector<TokenId> read_eval_ids(const fs::path& file, std::int64_t max_tokens,
                                    const text::Tokenizer* tokenizer, std::int64_t vocabulary,
                                    const std::string& column) {
   if (max_tokens < 0) fail(ErrorKind::kUsage, "--max-tokens", "{}; expected 0 or more", max_tokens);
-  const RowFile rows(file, column, UINT64_MAX / 4);
+  const auto rows = open_rows(file, {column, UINT64_MAX / 4});
   const std::size_t limit = max_tokens == 0 ? SIZE_MAX : static_cast<std::size_t>(max_tokens);
   std::vector<TokenId> ids;
   std::string joined;
   bool any_text = false;
-  for (std::size_t row = 0; row < rows.count() && ids.size() < limit; ++row) {
-    Row content = rows.read(row);
-    if (auto* given = std::get_if<std::vector<TokenId>>(&content.content)) {
-      check_ids(*given, vocabulary, rows.name(row));
+  std::vector<std::uint64_t> all(rows->count());
+  std::iota(all.begin(), all.end(), std::uint64_t{0});
+  rows->read(all, [&](std::uint64_t row, Json columns) {
+    const std::string name = rows->name(row);
+    Content content = content_of(std::move(columns), column, name);
+    if (auto* given = std::get_if<std::vector<TokenId>>(&content)) {
+      check_ids(*given, vocabulary, name);
       ids.insert(ids.end(), given->begin(), given->end());
-    } else {
+    } else if (auto* text = std::get_if<std::string>(&content)) {
       if (any_text) joined += "\n\n";
-      joined += std::get<std::string>(content.content);
+      joined += *text;
       any_text = true;
+    } else if (std::holds_alternative<Chat>(content)) {
+      fail(ErrorKind::kUnsupported, name, "a chat; perplexity is measured on text or input_ids");
     }
     if (any_text && !ids.empty()) {
-      fail(ErrorKind::kInput, rows.name(row), "texts and input_ids in one file; expected one kind");
+      fail(ErrorKind::kInput, name, "texts and input_ids in one file; expected one kind");
     }
-  }
+    return ids.size() < limit;
+  });
   if (any_text) {
     if (tokenizer == nullptr) {
       fail(ErrorKind::kInput, file.string(),

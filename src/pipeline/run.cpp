@@ -42,12 +42,17 @@ model::Sequences draw_sequences(const Checkpoint& source, const Plan& plan, RunR
       data::draw_samples(recipe.calibration, recipe.samples, tokenizer.get(), plan.spec.vocabulary);
   for (const auto& sequence : samples.sequences) sequences.append(sequence);
   const auto found = static_cast<std::int64_t>(samples.sequences.size());
+  const data::SampleSummary& rows = samples.summary;
   events.emit({"samples",
                {{"sequences", found},
                 {"tokens", sequences.tokens()},
-                {"rows_read", samples.summary.rows_read},
-                {"rows_used", samples.summary.rows_used},
-                {"rows_too_short", samples.summary.rows_too_short}}});
+                {"rows", rows.rows},
+                {"rows_read", rows.rows_read},
+                {"rows_used", rows.rows_used},
+                {"rows_too_short", rows.rows_too_short},
+                {"rows_too_long", rows.rows_cut},
+                {"rows_without_content", rows.rows_empty}}});
+  for (const auto& line : data::describe(samples)) events.emit({"note", {{"text", line}}});
   if (found < recipe.samples.samples) {
     std::string text = fmt::format("{}: {} sequences of the {} asked for; the text has no more",
                                    recipe.calibration.string(), found, recipe.samples.samples);

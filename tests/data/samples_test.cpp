@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "data/byte_tokenizer.h"
 #include "data/random.h"
 
 namespace whit::data {
@@ -15,23 +16,6 @@ namespace {
 
 using base::ErrorKind;
 using text::TokenId;
-
-// One id per byte; BOS is 256.
-class ByteTokenizer final : public text::Tokenizer {
- public:
-  std::vector<TokenId> encode(std::string_view text, bool add_special) const override {
-    std::vector<TokenId> ids;
-    if (add_special) ids.push_back(256);
-    for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
-    return ids;
-  }
-  std::string decode(const std::vector<TokenId>&, bool) const override { return {}; }
-  std::unique_ptr<text::TextRun> begin_text(bool) const override { return {}; }
-  std::int64_t vocabulary() const override { return 257; }
-  std::optional<TokenId> id_of(std::string_view) const override { return {}; }
-  std::optional<TokenId> bos() const override { return 256; }
-  std::optional<TokenId> eos() const override { return {}; }
-};
 
 class Sampling : public ::testing::Test {
  protected:
@@ -200,8 +184,8 @@ TEST_F(Sampling, SaysWhatIsWrong) {
   expect_error(write("neither.jsonl", "{\"label\": 1}\n"), args, ErrorKind::kInput,
                "neither text nor input_ids");
   expect_error(write("array.jsonl", "{\"a\": 1}\n[1]\n"), args, ErrorKind::kInput, "expected");
-  expect_error(write("chat.jsonl", "{\"messages\": []}\n"), args, ErrorKind::kUnsupported,
-               "messages");
+  expect_error(write("chat.jsonl", "{\"messages\": []}\n"), args, ErrorKind::kInput,
+               "a chat without messages");
   expect_error(write("big.jsonl", "{\"input_ids\": [1, 2, 3, 257]}\n"), args, ErrorKind::kInput,
                "token id 257");
   expect_error(write("negative.jsonl", "{\"input_ids\": [1, -2]}\n"), args, ErrorKind::kInput,
@@ -211,9 +195,7 @@ TEST_F(Sampling, SaysWhatIsWrong) {
   expect_error(write("type.jsonl", "{\"text\": 4}\n"), args, ErrorKind::kInput, "number");
   expect_error(write("short.jsonl", text_row("a") + text_row("ab")), args, ErrorKind::kInput,
                "the longest has 3 tokens; expected at least 4");
-  expect_error(write("list.json", "[{\"text\": \"a\"}]"), args, ErrorKind::kUnsupported,
-               "JSON array");
-  expect_error(write("rows.parquet", "PAR1"), args, ErrorKind::kUnsupported, "parquet");
+  expect_error(write("rows.arrow", "ARROW1"), args, ErrorKind::kUnsupported, "arrow");
   expect_error(write("binary.txt", std::string("ab\0cd", 5)), args, ErrorKind::kInput, "NUL");
   expect_error(write("text.jsonl", text_row("long enough")), args, ErrorKind::kInput,
                "no tokenizer", false);

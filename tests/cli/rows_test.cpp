@@ -1,0 +1,66 @@
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "cli/run_whit.h"
+
+namespace whit::testing {
+namespace {
+
+std::vector<nlohmann::json> lines_of(const std::string& text) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+TEST(Rows, AreShownAsCalibrationReadsThem) {
+  const auto file = scratch() / "rows.csv";
+  base::write_file_atomic(file, "question,system_prompt\nwhy?,be kind\n,\n");
+  const auto shown = whit({"rows", file});
+  ASSERT_EQ(shown.code, 0) << shown.err;
+  const auto lines = lines_of(shown.out);
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[0]["row"], file.string() + ":2");
+  EXPECT_EQ(lines[0]["messages"][1]["content"], "why?");
+  EXPECT_EQ(lines[1]["skipped"], "no question");
+  const auto json = whit_json({"rows", file, "--limit", "1"});
+  EXPECT_EQ(json["sets"][0]["format"], "CSV");
+  EXPECT_EQ(json["sets"][0]["rows"], 2);
+  EXPECT_EQ(json["sets"][0]["columns"], nlohmann::json({"question", "system_prompt"}));
+  EXPECT_EQ(json["sets"][0]["contents"].size(), 1U);
+}
+
+TEST(Rows, DrawnForAModelCalibrateIt) {
+  const auto folder = scratch();
+  const auto text = std::string(WHIT_SOURCE_DIR) + "/demo/text/calibration.jsonl";
+  const std::vector<std::string> draw{"rows", text,     "--model", demo(), "--max-sequence-length",
+                                      "64",   "--seed", "3"};
+  auto few = draw;
+  few.insert(few.end(), {"--num-calibration-samples", "6"});
+  const auto drawn = whit({few.begin(), few.end()});
+  ASSERT_EQ(drawn.code, 0) << drawn.err;
+  EXPECT_NE(drawn.err.find("6 sequences from 6 of 6 rows read"), std::string::npos) << drawn.err;
+  const auto lines = lines_of(drawn.out);
+  ASSERT_EQ(lines.size(), 6U);
+  EXPECT_EQ(lines[0]["input_ids"].size(), 64U);
+  few.push_back("--json");
+  const auto json = nlohmann::json::parse(whit({few.begin(), few.end()}).out);
+  EXPECT_EQ(json["sequences"][5], lines[5]["input_ids"]);
+  EXPECT_EQ(json["sets"][0]["rows_used"], 6);
+}
+
+TEST(Rows, ADatasetThatIsNotThereNamesTheCommand) {
+  const auto missing = whit({"rows", "open-platypus"});
+  EXPECT_EQ(missing.code, 3);
+  EXPECT_NE(missing.err.find("datasets--garage-bAInd--Open-Platypus"), std::string::npos);
+  EXPECT_NE(missing.err.find("hf download --repo-type dataset garage-bAInd/Open-Platypus"),
+            std::string::npos)
+      << missing.err;
+  const auto share = whit({"rows", "a.jsonl:x"});
+  EXPECT_EQ(share.code, 2);
+  EXPECT_NE(share.err.find("share \"x\""), std::string::npos) << share.err;
+}
+
+}  // namespace
+}  // namespace whit::testing
