@@ -12,7 +12,8 @@ for group in "$@"; do
     build)
       required+=(g++ cmake ninja-build python3
                  libfmt-dev nlohmann-json3-dev libcli11-dev libxxhash-dev
-                 libpcre2-dev libutf8proc-dev libsentencepiece-dev libopenblas-dev libgtest-dev) ;;
+                 libpcre2-dev libutf8proc-dev libicu-dev libsentencepiece-dev
+                 libopenblas-dev libgtest-dev) ;;
     test) wanted+=(clang libclang-rt-dev libomp-dev clang-format-14 clang-tidy-14) ;;
     conformance) required+=(python3-venv ca-certificates) ;;
     *) echo "install_dependencies.sh: unknown group '$group'" >&2; exit 2 ;;

@@ -41,6 +41,7 @@ Verb verify_verb();
 Verb convert_verb();
 Verb logits_verb();
 Verb tokenize_verb();
+Verb chat_template_verb();
 Verb bench_verb();
 Verb bench_quality_verb();
 
