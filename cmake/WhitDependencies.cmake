@@ -21,6 +21,8 @@ whit_library(whit_sentencepiece sentencepiece_processor.h sentencepiece)
 whit_library(whit_zlib zlib.h z)
 whit_library(whit_zstd zstd.h zstd)
 
+whit_library(whit_icu unicode/uchar.h icuuc)
+
 find_path(CLI11_INCLUDE_DIR CLI/CLI.hpp REQUIRED)
 add_library(whit_cli11 INTERFACE)
 target_include_directories(whit_cli11 SYSTEM INTERFACE ${CLI11_INCLUDE_DIR})

@@ -14,7 +14,7 @@ import sys
 
 FLOORS = [["base"], ["numeric"], ["tensor"], ["scheme"],
           ["compute", "comm"],
-          ["text", "pickle", "stats", "checkpoint"],
+          ["text", "jinja", "pickle", "stats", "checkpoint"],
           ["data", "quant", "formats", "model"],
           ["pipeline"], ["runtime"],
           ["serve", "eval", "report"],

@@ -42,6 +42,7 @@ Verb convert_verb();
 Verb logits_verb();
 Verb tokenize_verb();
 Verb rows_verb();
+Verb chat_template_verb();
 Verb bench_verb();
 Verb bench_quality_verb();
 
