@@ -108,7 +108,9 @@ TEST_P(NeuralContract, ActivationsTimesAFactor) {
     gate.as<float>()[0] = std::nanf("");
     Tensor out({4, 101}, Dtype::kF32);
     backend->neural().activate(act, gate.matrix(), up.matrix(), out.matrix());
-    if (act != Activation::kRelu) EXPECT_TRUE(std::isnan(out.as<float>()[0]));
+    if (act != Activation::kRelu) {
+      EXPECT_TRUE(std::isnan(out.as<float>()[0]));
+    }
   }
 }
 
