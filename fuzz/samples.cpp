@@ -19,7 +19,7 @@ class ByteTokenizer final : public whit::text::Tokenizer {
     return ids;
   }
   std::string decode(const std::vector<TokenId>&, bool) const override { return {}; }
-  std::unique_ptr<TextRun> begin_text(bool) const override { return {}; }
+  std::unique_ptr<whit::text::TextRun> begin_text(bool) const override { return {}; }
   std::int64_t vocabulary() const override { return 257; }
   std::optional<TokenId> id_of(std::string_view) const override { return {}; }
   std::optional<TokenId> bos() const override { return 256; }

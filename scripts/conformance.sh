@@ -46,3 +46,5 @@ printf '== datasets\n'
 # PANDAS_PYTHONS: interpreters with other versions of pandas, which write pickles too.
 read -ra pandas <<<"${PANDAS_PYTHONS-}"
 "$python" scripts/conformance/data.py "$whit" "$work/data" "${pandas[@]}"
+printf '== chat templates\n'
+"$python" scripts/conformance/templates.py "$whit"

@@ -7,7 +7,7 @@ namespace whit::jinja {
 
 Value Interpreter::evaluate(const Expression& expression) {
   step();
-  const Nested nested(*this, &Interpreter::depth_, limits().depth, "evaluations");
+  const Nested nested = deeper();
   at_line(expression.line);
   const auto& operands = expression.operands;
   switch (expression.kind) {
@@ -191,14 +191,14 @@ Value Interpreter::call(const Value& function, Arguments arguments) {
   if (function.is_undefined()) fail("{}", function.undefined_message());
   if (!function.is(Kind::kObject) || !function.object()->is_callable())
     fail("'{}' object is not callable", type_name(function));
-  const Nested nested(*this, &Interpreter::depth_, limits().depth, "evaluations");
+  const Nested nested = deeper();
   return function.object()->call(*this, std::move(arguments));
 }
 
 Value Interpreter::call_filter(std::string_view name, Arguments arguments) {
   const Callable* filter = find_filter(name);
   if (filter == nullptr) fail("No filter named '{}'.", name);
-  const Nested nested(*this, &Interpreter::depth_, limits().depth, "evaluations");
+  const Nested nested = deeper();
   return invoke(*this, *filter, std::move(arguments));
 }
 

@@ -15,7 +15,7 @@ Flow Interpreter::execute(const std::vector<StatementPtr>& body) {
 
 Flow Interpreter::execute(const Statement& statement) {
   step();
-  const Nested nested(*this, &Interpreter::depth_, limits().depth, "evaluations");
+  const Nested nested = deeper();
   at_line(statement.line);
   switch (statement.kind) {
     case StatementKind::kOutput:

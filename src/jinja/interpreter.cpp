@@ -17,6 +17,10 @@ Interpreter::~Interpreter() {
   for (auto& object : held_objects_) object->drop();
 }
 
+Interpreter::Nested Interpreter::deeper() {
+  return {*this, &Interpreter::depth_, limits().depth, "evaluations"};
+}
+
 std::tm Interpreter::now() const {
   if (!now_) {
     const std::time_t seconds = std::time(nullptr);

@@ -33,6 +33,10 @@ class Interpreter : public Run {
 
   std::string render();
 
+  class Nested;  // nested.h
+  // One evaluation within another, as long as what it gives lives.
+  Nested deeper();
+
   // For filters, methods and globals.
   Value call(const Value& function, Arguments arguments);
   Value call_filter(std::string_view name, Arguments arguments);  // the value comes first
@@ -60,7 +64,6 @@ class Interpreter : public Run {
   std::shared_ptr<Frame> enter_test(const Statement& loop, const std::shared_ptr<Frame>& outer);
 
  private:
-  class Nested;
   class Output;
 
   Value evaluate(const Expression& expression);

@@ -1,4 +1,5 @@
 #include "jinja/interpreter.h"
+#include "jinja/nested.h"
 #include "jinja/number.h"
 #include "jinja/operations.h"
 #include "jinja/unicode.h"
@@ -130,16 +131,12 @@ class Writer {
   }
   // A namespace may hold itself.
   void write_object(const Object& object) {
-    if (++objects_ > interpreter_.limits().value_depth)
-      interpreter_.fail("values nested deeper than {} levels; expected no more",
-                        interpreter_.limits().value_depth);
+    const auto nested = interpreter_.deeper();
     put(object.repr(interpreter_));
-    --objects_;
   }
 
   Interpreter& interpreter_;
   std::string out_;
-  int objects_ = 0;
 };
 
 }  // namespace
