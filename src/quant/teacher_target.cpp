@@ -1,5 +1,8 @@
 #include "quant/teacher_target.h"
 
+#include <cmath>
+#include <numeric>
+
 #include "base/error.h"
 
 namespace whit::quant {
@@ -7,6 +10,18 @@ namespace whit::quant {
 using compute::Transpose;
 using tensor::Dtype;
 using tensor::Tensor;
+
+namespace {
+
+// A move of more than half of the weight's norm is no correction: it is cut to that.
+constexpr double kFarthest = 0.5;
+
+double squares_of(compute::Backend& backend, tensor::ConstMatrixView m) {
+  const std::vector<double> rows = backend.linalg().row_dots(m, m, m.cols);
+  return std::accumulate(rows.begin(), rows.end(), 0.0);
+}
+
+}  // namespace
 
 tensor::Tensor teacher_target(compute::Backend& backend, tensor::ConstMatrixView w,
                               const Factor& factor, const TeacherPull& pull) {
@@ -28,7 +43,11 @@ tensor::Tensor teacher_target(compute::Backend& backend, tensor::ConstMatrixView
   for (std::size_t i = 0; i < inverse.size(); ++i)
     inverse[static_cast<std::size_t>(factor.order[i])] = static_cast<std::int32_t>(i);
   backend.linalg().permute(ordered.matrix(), {}, inverse, moved.matrix());
-  backend.linalg().scale_add(1.0F, moved.matrix(), 1.0F, w);
+  const double size = squares_of(backend, w);
+  const double move = squares_of(backend, moved.matrix());
+  const double factor_of_move =
+      move > kFarthest * kFarthest * size ? kFarthest * std::sqrt(size / move) : 1.0;
+  backend.linalg().scale_add(static_cast<float>(factor_of_move), moved.matrix(), 1.0F, w);
   return moved;
 }
 
