@@ -20,11 +20,10 @@ void JsonScanner::refuse(std::size_t position, std::string_view expected) const 
 }
 
 std::size_t JsonScanner::skip_string(std::size_t at) const {
-  for (std::size_t i = at + 1; i < text_.size(); ++i) {
-    i = text_.find_first_of("\"\\", i);
-    if (i == std::string_view::npos) break;
+  std::size_t i = at + 1;
+  while ((i = text_.find_first_of("\"\\", i)) != std::string_view::npos) {
     if (text_[i] == '"') return i + 1;
-    ++i;  // what the backslash escapes
+    i += 2;  // the backslash and what it escapes
   }
   refuse(text_.size(), "the end of a string");
 }

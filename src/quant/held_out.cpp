@@ -39,8 +39,7 @@ double held_out_share(compute::Backend& backend, ConstMatrixView w, const Factor
   TeacherPull full = fit;
   full.input_share = 1;
   full.residual_share = 1;
-  Tensor move = teacher_target(backend, w, factor, full);
-  backend.linalg().scale_add(1.0F, move.matrix(), -1.0F, w);
+  const Tensor move = teacher_move(backend, w, factor, full);
   Tensor pull = backend.memory().allocate({w.rows, w.cols}, Dtype::kF32);
   backend.linalg().gemm(1.0F, w, Transpose::kNo, judge.input->sum(), Transpose::kNo, 0.0F,
                         pull.matrix());

@@ -23,8 +23,8 @@ double squares_of(compute::Backend& backend, tensor::ConstMatrixView m) {
 
 }  // namespace
 
-tensor::Tensor teacher_target(compute::Backend& backend, tensor::ConstMatrixView w,
-                              const Factor& factor, const TeacherPull& pull) {
+tensor::Tensor teacher_move(compute::Backend& backend, tensor::ConstMatrixView w,
+                            const Factor& factor, const TeacherPull& pull) {
   base::check(pull.input != nullptr && w.cols == factor.width(),
               "teacher_target: width of the factor");
   // Sums become means as in H = 2/tokens * Gram; a Gram that leans on a layer's counts its tokens.
@@ -43,6 +43,12 @@ tensor::Tensor teacher_target(compute::Backend& backend, tensor::ConstMatrixView
   for (std::size_t i = 0; i < inverse.size(); ++i)
     inverse[static_cast<std::size_t>(factor.order[i])] = static_cast<std::int32_t>(i);
   backend.linalg().permute(ordered.matrix(), {}, inverse, moved.matrix());
+  return moved;
+}
+
+tensor::Tensor teacher_target(compute::Backend& backend, tensor::ConstMatrixView w,
+                              const Factor& factor, const TeacherPull& pull) {
+  Tensor moved = teacher_move(backend, w, factor, pull);
   const double size = squares_of(backend, w);
   const double move = squares_of(backend, moved.matrix());
   const double factor_of_move =

@@ -16,6 +16,10 @@ struct TeacherPull {
   double residual_share = 1.0;
 };
 
+// V - W of the target below, however large.
+tensor::Tensor teacher_move(compute::Backend& backend, tensor::ConstMatrixView w,
+                            const Factor& factor, const TeacherPull& pull);
+
 // The weight to quantize so that its output on the quantized model's inputs is nearest to what the
 // original computes on its own: argmin over V of the sum of |W x_t + r_t - V x_s - r_s|², damped,
 // V = W + (share W C + R) H⁻¹ with the factor's damped H (GPTAQ's idea, arXiv:2504.02692).
