@@ -94,7 +94,11 @@ class Ledger {
   void account(const std::string& name) {
     const auto [module, suffix] = split_name(name);
     const auto companion = companions_.find(name);
-    if (written_.has(name) && (suffix != "weight" || !packed(module))) {
+    // A packed module's scales may bear the name of the source's own.
+    if (companion != companions_.end() && packed(companion->second)) {
+      missing_.pass();
+      ++consumed_;
+    } else if (written_.has(name) && (suffix != "weight" || !packed(module))) {
       missing_.pass();
       compare(name, module);
     } else if (suffix == "weight" && packed(module)) {
