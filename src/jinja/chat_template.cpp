@@ -98,7 +98,7 @@ void ChatTemplate::add_from_config(const Value& field, const std::string& subjec
   }
 }
 
-void ChatTemplate::read_folder(const fs::path& folder) {
+Value ChatTemplate::read_tokens(const fs::path& folder) {
   const fs::path config_file = folder / "tokenizer_config.json";
   Value config = Value(std::make_shared<const Dict>());
   if (fs::exists(config_file)) config = read_object(config_file);
@@ -106,7 +106,11 @@ void ChatTemplate::read_folder(const fs::path& folder) {
   const fs::path map_file = folder / "special_tokens_map.json";
   if (config.dict().find("added_tokens_decoder") == nullptr && fs::exists(map_file))
     collect_tokens(read_object(map_file), tokens_);
+  return config;
+}
 
+void ChatTemplate::read_folder(const fs::path& folder) {
+  const Value config = read_tokens(folder);
   const fs::path file = folder / "chat_template.jinja";
   if (fs::exists(file)) add("default", base::read_text_file(file), file.string());
   const fs::path more = folder / "additional_chat_templates";
@@ -119,7 +123,8 @@ void ChatTemplate::read_folder(const fs::path& folder) {
   }
   if (!templates_.empty()) return;
   const Value* field = config.dict().find("chat_template");
-  if (field != nullptr && !field->is_none()) return add_from_config(*field, config_file.string());
+  if (field != nullptr && !field->is_none())
+    return add_from_config(*field, (folder / "tokenizer_config.json").string());
   const fs::path json_file = folder / "chat_template.json";
   if (!fs::exists(json_file)) return;
   const Value json = read_object(json_file);
@@ -132,7 +137,8 @@ ChatTemplate ChatTemplate::load(const fs::path& path) {
   if (fs::is_directory(path)) {
     chat.read_folder(path);
   } else if (path.extension() != ".json") {
-    return from_source(base::read_text_file(path), path.string());
+    chat.add("default", base::read_text_file(path), path.string());
+    chat.read_tokens(path.parent_path());
   } else {
     const Value json = read_object(path);
     collect_tokens(json, chat.tokens_);

@@ -27,10 +27,11 @@ struct ChatArgs {
 // A model's chat templates and the token strings (bos_token and the like) that they see.
 class ChatTemplate {
  public:
-  // A model folder, or a file: a .jinja template, which stands alone; tokenizer_config.json;
-  // chat_template.json. In a folder chat_template.jinja (and additional_chat_templates/*.jinja)
-  // wins over tokenizer_config.json, which wins over chat_template.json. Templates are parsed here.
-  // Errors: kInput: no template, syntax (subject = file and line).
+  // A model folder, or a file: tokenizer_config.json; chat_template.json; any other is a template,
+  // which sees the token strings of the files beside it. In a folder chat_template.jinja (and
+  // additional_chat_templates/*.jinja) wins over tokenizer_config.json, which wins over
+  // chat_template.json. Templates are parsed here. Errors: kInput: no template, syntax (subject =
+  // file and line).
   static ChatTemplate load(const fs::path& path);
   // One template, `subject` in errors, without token strings.
   static ChatTemplate from_source(std::string_view source, std::string subject);
@@ -49,6 +50,7 @@ class ChatTemplate {
   explicit ChatTemplate(std::string subject) : subject_(std::move(subject)) {}
   void add(const std::string& name, std::string_view source, const std::string& subject);
   void add_from_config(const Value& field, const std::string& subject);
+  Value read_tokens(const fs::path& folder);  // gives tokenizer_config.json, an empty one if none
   void read_folder(const fs::path& folder);
   const Template& choose(const ChatArgs& args) const;
 

@@ -39,7 +39,6 @@ Flow Interpreter::execute(const Statement& statement) {
       execute_call_block(statement);
       return Flow::kNext;
     case StatementKind::kGeneration:
-      hold_frame(frame_);
       write(std::string_view(call_macro(*statement.macro, frame_, {})));
       return Flow::kNext;
     case StatementKind::kFilter:

@@ -47,6 +47,7 @@ Value trim(Interpreter& interpreter, Bound& bound) {
   const Value text = soft_str(interpreter, bound[0]);
   std::optional<std::string_view> chars;
   if (bound.has(1) && !bound[1].is_none()) chars = expect_text(interpreter, bound[1], "chars");
+  if (chars) interpreter.work(chars->size() * text.bytes().size());
   return interpreter.text_like(text, std::string(strip(text.bytes(), chars, Side::kBoth)));
 }
 
@@ -75,7 +76,7 @@ Value indent(Interpreter& interpreter, Bound& bound) {
   const std::string ended = text + "\n";
   std::string out;
   bool is_first = true;
-  for (const std::string_view line : split_lines(ended, false)) {
+  for (const std::string_view line : split_lines(interpreter, ended, false)) {
     if (!is_first) out += "\n";
     if (is_first ? first : blank || !line.empty()) out += indention;
     out += line;

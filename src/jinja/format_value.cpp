@@ -77,9 +77,12 @@ class SpecReader {
 
 // A separator between every `size` digits, counted from the right, before any point.
 std::string grouped(const std::string& digits, char separator, std::size_t size) {
-  const std::size_t whole = std::min(digits.find_first_of(".e"), digits.size());
-  std::string out = digits.substr(0, whole);
-  for (std::size_t k = whole; k > size; k -= size) out.insert(k - size, 1, separator);
+  const std::size_t whole = std::min(digits.find_first_of(".e%"), digits.size());
+  std::string out;
+  for (std::size_t k = 0; k < whole; ++k) {
+    if (k > 0 && (whole - k) % size == 0) out.push_back(separator);
+    out.push_back(digits[k]);
+  }
   return out + digits.substr(whole);
 }
 
@@ -96,9 +99,12 @@ std::string finish_number(Interpreter& interpreter, const Spec& spec, bool is_ne
       // The zeros are grouped too.
       const Int room = spec.width - static_cast<Int>(prefix.size());
       interpreter.expect_room(static_cast<std::size_t>(std::max<Int>(room, 0)));
-      while (static_cast<Int>(grouped(digits, spec.grouping, size).size()) < room &&
-             digits.size() < 4096)
-        digits.insert(0, "0");
+      const auto group = static_cast<Int>(size);
+      const auto whole = static_cast<Int>(std::min(digits.find_first_of(".e%"), digits.size()));
+      const Int rest = static_cast<Int>(digits.size()) - whole;
+      Int wanted = std::max(whole, (room - rest) * group / (group + 1));
+      while (wanted + (wanted - 1) / group + rest < room) ++wanted;
+      digits.insert(0, repeat(interpreter, "0", wanted - whole));
     }
     digits = grouped(digits, spec.grouping, size);
   }

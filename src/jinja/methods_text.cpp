@@ -50,6 +50,8 @@ Value split_method(Interpreter& interpreter, Bound& bound) {
   const auto separator = optional_text(interpreter, bound, 1);
   const Int most = integer_at(interpreter, bound, 2, -1);
   interpreter.work(bound[0].bytes().size() * 8);
+  if (kFromRight && separator)
+    interpreter.work(bound[0].bytes().size() * (separator->size() / 8 + 1) * 8);
   return parts_list(interpreter, bound[0],
                     split(interpreter, bound[0].bytes(), separator, most, kFromRight));
 }
@@ -57,7 +59,7 @@ Value split_method(Interpreter& interpreter, Bound& bound) {
 Value split_lines_method(Interpreter& interpreter, Bound& bound) {
   interpreter.work(bound[0].bytes().size() * 8);
   const bool keeps = bound.has(1) && is_truthy(interpreter, bound[1]);
-  return parts_list(interpreter, bound[0], split_lines(bound[0].bytes(), keeps));
+  return parts_list(interpreter, bound[0], split_lines(interpreter, bound[0].bytes(), keeps));
 }
 
 // Bytes [begin, end) of the code points [start, stop); nullopt where start is past the end.

@@ -19,7 +19,7 @@ void Run::fail_steps() const {
   fail("the template runs longer than {} steps; expected one that ends sooner", limits_.steps);
 }
 
-void Run::expect_room(std::size_t bytes) {
+void Run::expect_room(std::size_t bytes) const {
   if (bytes > limits_.value_bytes)
     fail("a value of {} bytes; expected at most {}", bytes, limits_.value_bytes);
   if (bytes + alive_ > limits_.memory_bytes)

@@ -42,7 +42,7 @@ class Run {
   // Text or items that were read or written.
   void work(std::size_t bytes) { step(bytes / 64); }
   // Before `bytes` are allocated for one value.
-  void expect_room(std::size_t bytes);
+  void expect_room(std::size_t bytes) const;
   Charge charge(std::size_t bytes);
 
   Value text(std::string utf8, bool markup = false);

@@ -17,7 +17,12 @@ bool is_line_end(char32_t c) {
          c == 0x2029;
 }
 
-std::vector<std::string_view> split_space(std::string_view text, Int most) {
+// Before one more part of a list is found.
+void expect_part(const Run& run, const std::vector<std::string_view>& parts) {
+  run.expect_room(parts.size() * sizeof(Value));
+}
+
+std::vector<std::string_view> split_space(const Run& run, std::string_view text, Int most) {
   std::vector<std::string_view> parts;
   std::size_t at = 0;
   while (true) {
@@ -28,6 +33,7 @@ std::vector<std::string_view> split_space(std::string_view text, Int most) {
       begin = at;
     }
     if (begin >= text.size()) return parts;
+    expect_part(run, parts);
     if (most >= 0 && static_cast<Int>(parts.size()) == most) {
       parts.push_back(strip(text.substr(begin), std::nullopt, Side::kRight));
       return parts;
@@ -40,11 +46,13 @@ std::vector<std::string_view> split_space(std::string_view text, Int most) {
   }
 }
 
-std::vector<std::string_view> split_space_from_right(std::string_view text, Int most) {
+std::vector<std::string_view> split_space_from_right(const Run& run, std::string_view text,
+                                                     Int most) {
   std::vector<std::string_view> parts;
   while (true) {
     text = strip(text, std::nullopt, Side::kRight);
     if (text.empty()) break;
+    expect_part(run, parts);
     if (most >= 0 && static_cast<Int>(parts.size()) == most) {
       parts.push_back(strip(text, std::nullopt, Side::kLeft));
       break;
@@ -84,12 +92,14 @@ std::size_t find_bytes(std::string_view text, std::string_view part, bool from_r
 std::vector<std::string_view> split(const Run& run, std::string_view text,
                                     std::optional<std::string_view> separator, Int most,
                                     bool from_right) {
-  if (!separator) return from_right ? split_space_from_right(text, most) : split_space(text, most);
+  if (!separator)
+    return from_right ? split_space_from_right(run, text, most) : split_space(run, text, most);
   if (separator->empty()) run.fail("empty separator");
   std::vector<std::string_view> parts;
   while (most < 0 || static_cast<Int>(parts.size()) < most) {
     const std::size_t at = find_bytes(text, *separator, from_right);
     if (at == std::string_view::npos) break;
+    expect_part(run, parts);
     const std::size_t after = at + separator->size();
     parts.push_back(from_right ? text.substr(after) : text.substr(0, at));
     text = from_right ? text.substr(0, at) : text.substr(after);
@@ -99,7 +109,7 @@ std::vector<std::string_view> split(const Run& run, std::string_view text,
   return parts;
 }
 
-std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends) {
+std::vector<std::string_view> split_lines(const Run& run, std::string_view text, bool keep_ends) {
   std::vector<std::string_view> lines;
   std::size_t begin = 0;
   for (std::size_t at = 0; at < text.size();) {
@@ -107,6 +117,7 @@ std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends)
     const char32_t point = next_point(text, at);
     if (!is_line_end(point)) continue;
     if (point == '\r' && at < text.size() && text[at] == '\n') ++at;
+    expect_part(run, lines);
     lines.push_back(text.substr(begin, (keep_ends ? at : end) - begin));
     begin = at;
   }

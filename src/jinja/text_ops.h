@@ -18,11 +18,11 @@ enum class Side { kLeft, kRight, kBoth };
 std::string_view strip(std::string_view text, std::optional<std::string_view> chars, Side side);
 
 // str.split and rsplit; `separator` unset: runs of white space. `most` < 0: no limit. Parts are
-// views into `text`. Errors: an empty separator.
+// views into `text`. Errors: an empty separator, more parts than a value may hold.
 std::vector<std::string_view> split(const Run& run, std::string_view text,
                                     std::optional<std::string_view> separator, Int most,
                                     bool from_right);
-std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends);
+std::vector<std::string_view> split_lines(const Run& run, std::string_view text, bool keep_ends);
 
 // str.replace; `most` < 0: all.
 std::string replace(Interpreter& interpreter, std::string_view text, std::string_view old_part,

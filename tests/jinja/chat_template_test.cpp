@@ -81,6 +81,16 @@ TEST_F(Folder, FilesWinOverTheConfig) {
   EXPECT_EQ(render(args), "tools");
 }
 
+TEST_F(Folder, ATemplateFileSeesTheTokensBesideIt) {
+  write("some.jinja", "{{ bos_token }}|");
+  const auto render_file = [&] {
+    return ChatTemplate::load(path_ / "some.jinja").render(parse_json("[{}]", "m"));
+  };
+  EXPECT_EQ(render_file(), "|");
+  write("tokenizer_config.json", R"({"bos_token": "<s>", "chat_template": "not this"})");
+  EXPECT_EQ(render_file(), "<s>|");
+}
+
 TEST_F(Folder, NamedTemplates) {
   write("tokenizer_config.json",
         R"({"chat_template": [{"name": "default", "template": "d{{ tools }}"},

@@ -93,6 +93,14 @@ std::vector<Case> parsing() {
       {"attributes", "{{ a" + repeated(".b", 5000) + " }}", "nested deeper than 600"},
       {"targets", "{% set " + repeated("(", 5000) + "a", "nested deeper than 150"},
       {"calls_in_sums", "{{ f(1" + repeated(" + f(1", 140) + repeated(")", 140) + ") }}", ""},
+      {"deep_macros",
+       "{% macro m() %}{{ 1" + repeated(" + (1", 60) + " + m()" + repeated(")", 60) +
+           " }}{% endmacro %}{{ m() }}",
+       "evaluations within each other"},
+      {"parts", "{{ ('a ' * 10**6).split()|length }}", "a value of"},
+      {"lines", "{{ ('\\n' * 10**6).splitlines()|length }}", "a value of"},
+      {"rsplit", "{{ ('ab' * 10**6).rsplit('a')|length }}", "a value of"},
+      {"grouped_zeros", "{{ '{:01000000000,}'.format(1) }}", "a value of"},
       {"branches", repeated("{% set a = 1 %}{% if a %}{% endif %}", 10), ""},
   };
 }
