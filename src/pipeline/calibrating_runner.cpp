@@ -225,20 +225,35 @@ model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
 void CalibratingRunner::apply(Stage& stage, Pieces& pieces, const std::vector<Applied>& applied) {
   std::vector<tensor::Tensor> outputs(applied.size());
   std::vector<tensor::MatrixView> views(applied.size());
+  std::int64_t first = 0;
   for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {
     s_.cancel.throw_if_cancelled();
     const std::int64_t rows = stage.piece_rows[piece];
+    const std::int64_t plain =
+        stage.observed_only_from < 0
+            ? rows
+            : std::clamp<std::int64_t>(stage.observed_only_from - first, 0, rows);
     pieces.with(piece, [&](tensor::MatrixView x) {
       for (std::size_t i = 0; i < applied.size(); ++i) {
         outputs[i] = s_.backend.memory().allocate({rows, stage.linears[i]->out_features},
                                                   tensor::Dtype::kF32);
         views[i] = outputs[i].matrix();
-        const float* bias = applied[i].bias ? applied[i].bias->as<float>() : nullptr;
-        s_.backend.linalg().linear(x, applied[i].weight->matrix(), bias, views[i]);
+        multiply(x.rows_of(0, plain), applied[i], views[i].rows_of(0, plain));
+        multiply(x.rows_of(plain, rows - plain), applied[i], views[i].rows_of(plain, rows - plain));
       }
     });
     stage.consume(piece, views);
+    first += rows;
   }
+}
+
+// A row's last bits may depend on the rows beside it: those that a plain forward has are multiplied
+// without those that only statistics see, so that a resumed job goes on from the same bits.
+void CalibratingRunner::multiply(tensor::ConstMatrixView x, const Applied& linear,
+                                 tensor::MatrixView y) {
+  if (x.rows == 0) return;
+  s_.backend.linalg().linear(x, linear.weight->matrix(),
+                             linear.bias ? linear.bias->as<float>() : nullptr, y);
 }
 
 std::vector<std::int32_t> CalibratingRunner::extra_rows(const model::LayerSpec& layer, int expert,

@@ -77,6 +77,7 @@ class CalibratingRunner final : public model::StageRunner {
   // What stays unquantized but aims at the teacher's output too.
   model::WeightHandle refit_one(const model::LinearSpec& linear, const Aim& aim);
   void apply(model::Stage& stage, Pieces& pieces, const std::vector<Applied>& applied);
+  void multiply(tensor::ConstMatrixView x, const Applied& linear, tensor::MatrixView y);
   void record(WeightRecord record);
   void warn(std::string text);
 

@@ -1,5 +1,5 @@
 // A metric says which errors in a linear's output the attention feels: errors along its first
-// direction must change the layer's output more than errors along its last.
+// direction must change the attention's output more than errors along its last.
 #include "model/attention_metric.h"
 
 #include <gtest/gtest.h>
@@ -12,18 +12,20 @@
 namespace whit::model::testing {
 namespace {
 
-// Adds direction ⊗ along to one linear's weight.
+// Adds direction ⊗ along to one linear's weight, and leaves the attention alone in its layer.
 class Perturbed final : public WeightSource {
  public:
-  Perturbed(WeightSource& inner, const LinearSpec& target, std::vector<double> direction)
-      : inner_(inner), target_(target), direction_(std::move(direction)) {}
+  Perturbed(WeightSource& inner, const LinearSpec& target, std::vector<double> direction,
+            std::uint32_t seed)
+      : inner_(inner), target_(target), direction_(std::move(direction)), seed_(seed) {}
 
   WeightHandle linear(const LinearSpec& spec) override {
     const WeightHandle weight = inner_.linear(spec);
-    if (&spec != &target_) return weight;
     tensor::Tensor moved(weight->shape(), tensor::Dtype::kF32);
+    if (ends_an_mlp(spec)) return std::make_shared<const tensor::Tensor>(std::move(moved));
+    if (&spec != &target_) return weight;
     const std::vector<float> values = tensor::to_f32_vector(weight->view());
-    std::mt19937 generator(3);
+    std::mt19937 generator(seed_);
     std::vector<double> along;
     for (std::int64_t k = 0; k < spec.in_features; ++k)
       along.push_back(generator() % 2 == 0 ? 0.02 : -0.02);
@@ -40,9 +42,16 @@ class Perturbed final : public WeightSource {
   void release(int layer) override { inner_.release(layer); }
 
  private:
+  static bool ends_an_mlp(const LinearSpec& spec) {
+    using stats::Site;
+    const Site site = spec.reads.site;
+    return site == Site::kMlpMid || site == Site::kSharedMid || site == Site::kExpertMid;
+  }
+
   WeightSource& inner_;
   const LinearSpec& target_;
   std::vector<double> direction_;
+  std::uint32_t seed_;
 };
 
 // The direction that powers of shift * I + sign * M lead to, for the first block of rows.
@@ -106,12 +115,15 @@ class AttentionMetric : public ::testing::Test {
   double change(Model& model, const LayerSpec& layer, const LinearSpec& linear,
                 std::vector<double> direction) {
     direction.resize(static_cast<std::size_t>(linear.out_features));
-    Perturbed perturbed(*model.weights, linear, std::move(direction));
-    const auto before = after_layer(model, *model.weights, layer);
-    const auto after = after_layer(model, perturbed, layer);
+    Perturbed still(*model.weights, linear, std::vector<double>(direction.size()), 0);
+    const auto before = after_layer(model, still, layer);
     double sum = 0;
-    for (std::size_t i = 0; i < before.size(); ++i)
-      sum += std::pow(static_cast<double>(after[i]) - static_cast<double>(before[i]), 2);
+    for (std::uint32_t seed = 0; seed < 4; ++seed) {
+      Perturbed perturbed(*model.weights, linear, direction, seed);
+      const auto after = after_layer(model, perturbed, layer);
+      for (std::size_t i = 0; i < before.size(); ++i)
+        sum += std::pow(static_cast<double>(after[i]) - static_cast<double>(before[i]), 2);
+    }
     return std::sqrt(sum);
   }
 

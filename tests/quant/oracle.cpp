@@ -24,10 +24,18 @@ double to_bf16(double value) {
 struct Group {
   double scale = 1;
   double zero = 0;  // unsigned, as MoE-Quant counts
+  double margin = std::numeric_limits<double>::infinity();
 };
 
 double quantize(double x, const Group& g, double maxq) {
   return std::clamp(std::nearbyint(x / g.scale + g.zero), 0.0, maxq);
+}
+
+// Distance from the nearest boundary between two codes, in steps.
+double distance_from_tie(double x, const Group& g, double maxq) {
+  const double at = x / g.scale + g.zero;
+  const double boundary = std::clamp(std::floor(at) + 0.5, 0.5, maxq - 0.5);
+  return std::abs(at - boundary);
 }
 
 double dequantize(double q, const Group& g, const Args& args) {
@@ -54,22 +62,28 @@ Group find_group(const float* w, std::int64_t size, const Args& args) {
   } else {
     group.scale = stored((hi - lo) / maxq + 1e-12, args);
     group.zero = std::clamp(std::nearbyint(-lo / group.scale), 0.0, maxq);
+    group.margin = std::abs(-lo / group.scale - std::floor(-lo / group.scale) - 0.5);
   }
   if (!args.mse) return group;
   const double widest = group.scale;
   double least = std::numeric_limits<double>::infinity();
+  double second = least;  // among other scales
   for (int i = 0; i < 100; ++i) {
-    Group trial{stored(widest * (1.0 - 0.8 * i / 99.0), args), group.zero};
+    const Group trial{stored(widest * (1.0 - 0.8 * i / 99.0), args), group.zero};
     double loss = 0;
     for (std::int64_t k = 0; k < size; ++k) {
       const double x = static_cast<double>(w[k]);
       loss += std::pow(std::abs(dequantize(quantize(x, trial, maxq), trial, args) - x), 2.4);
     }
     if (loss < least) {
+      if (trial.scale != group.scale) second = least;
       least = loss;
       group.scale = trial.scale;
+    } else if (trial.scale != group.scale) {
+      second = std::min(second, loss);
     }
   }
+  if (least > 0) group.margin = std::min(group.margin, second / least - 1);
   return group;
 }
 
@@ -112,11 +126,18 @@ Matrix inverse(const Matrix& a, Index n) {
   return out;
 }
 
-Result empty_result(const std::vector<float>& w, const std::vector<Group>& grid, const Args& args) {
+Result empty_result(const std::vector<float>& w, std::int64_t width, const std::vector<Group>& grid,
+                    const Args& args) {
   Result out;
   out.codes.resize(w.size());
   out.w_hat.resize(w.size());
   const int middle = 1 << (args.bits - 1);
+  const std::size_t groups_per_row = static_cast<Index>(width / args.group_size);
+  for (Index i = 0; i < grid.size(); i += groups_per_row) {
+    double least = std::numeric_limits<double>::infinity();
+    for (Index g = i; g < i + groups_per_row; ++g) least = std::min(least, grid[g].margin);
+    out.margin.push_back(least);
+  }
   for (const Group& g : grid) {
     out.scales.push_back(g.scale);
     out.zeros.push_back(static_cast<int>(g.zero) - middle);
@@ -171,7 +192,7 @@ Result gptq(const std::vector<float>& w, std::int64_t width, const Matrix& h, co
   const std::vector<Index> perm = prepare(damped, n, args);
   const Matrix lower = cholesky(inverse(damped, n), n);  // H⁻¹ = L Lᵀ; MoE-Quant's upper is Lᵀ
   const double maxq = std::ldexp(1.0, args.bits) - 1;
-  Result out = empty_result(w, grid, args);
+  Result out = empty_result(w, width, grid, args);
   const Index groups = n / static_cast<Index>(args.group_size);
   for (Index row = 0; row < w.size() / n; ++row) {
     std::vector<double> rest(n);
@@ -179,6 +200,7 @@ Result gptq(const std::vector<float>& w, std::int64_t width, const Matrix& h, co
     for (Index j = 0; j < n; ++j) {
       const Group& g = grid[row * groups + perm[j] / static_cast<Index>(args.group_size)];
       const double q = quantize(rest[j], g, maxq);
+      out.margin[row] = std::min(out.margin[row], distance_from_tie(rest[j], g, maxq));
       const double value = dequantize(q, g, args);
       const double error = value - rest[j];
       for (Index k = j + 1; k < n; ++k) rest[k] += error * (lower[k * n + j] / lower[j * n + j]);
@@ -192,7 +214,7 @@ Result gptq(const std::vector<float>& w, std::int64_t width, const Matrix& h, co
 Result rtn(const std::vector<float>& w, std::int64_t width, const Args& args) {
   const std::vector<Group> grid = find_grid(w, width, args);
   const double maxq = std::ldexp(1.0, args.bits) - 1;
-  Result out = empty_result(w, grid, args);
+  Result out = empty_result(w, width, grid, args);
   for (Index i = 0; i < w.size(); ++i) {
     const Group& g = grid[i / static_cast<Index>(args.group_size)];
     const double q = quantize(static_cast<double>(w[i]), g, maxq);

@@ -28,6 +28,10 @@ struct Result {
   std::vector<double> scales;  // [N,G]
   std::vector<int> zeros;      // [N,G], signed
   Matrix w_hat;                // [N,K]
+  // How near each row came to a tie [N]: the least distance of a value from a rounding boundary, in
+  // steps, and the least relative gap between a group's best and second best scale. Single
+  // precision may decide a row otherwise whose margin is small, and everything after it in the row.
+  std::vector<double> margin;
 };
 
 // H = 2/tokens xᵀx of x[T,K].
