@@ -47,7 +47,7 @@ void bind_named(Interpreter& interpreter, const Callable& callable, const Signat
   for (auto& [name, value] : arguments.named) {
     const auto found =
         std::find_if(signature.parameters.begin(), signature.parameters.end(),
-                     [&](const Parameter& parameter) { return parameter.name == name; });
+                     [&name = name](const Parameter& parameter) { return parameter.name == name; });
     if (found == signature.parameters.end() || signature.by_place_only) {
       if (!signature.more_named)
         interpreter.fail("{}() got an unexpected keyword argument '{}'", callable.name, name);

@@ -237,7 +237,7 @@ class Lexer {
     for (const auto& [letter, digits] : kBases) {
       if ((peek(1) | 0x20) != letter) continue;
       std::size_t end = at_ + 2;
-      const auto is_next = [&](std::size_t k) {
+      const auto is_next = [this, &digits = digits](std::size_t k) {
         return k < text_.size() && digits.find(text_[k]) != std::string_view::npos;
       };
       while (is_next(end) || (end < text_.size() && text_[end] == '_' && is_next(end + 1))) ++end;
