@@ -1,3 +1,5 @@
+#include <exception>
+
 #include "jinja/interpreter.h"
 #include "jinja/loop.h"
 #include "jinja/nested.h"
@@ -86,6 +88,25 @@ Flow Interpreter::execute_for(const Statement& statement) {
   return Flow::kNext;
 }
 
+namespace {
+
+// An error leaves the loop in a slot of the frame that the loop itself refers to.
+class DroppedOnError {
+ public:
+  explicit DroppedOnError(const std::shared_ptr<LoopContext>& loop) : loop_(loop) {}
+  DroppedOnError(const DroppedOnError&) = delete;
+  DroppedOnError& operator=(const DroppedOnError&) = delete;
+  ~DroppedOnError() {
+    if (loop_ && std::uncaught_exceptions() > errors_before_) loop_->drop();
+  }
+
+ private:
+  const std::shared_ptr<LoopContext>& loop_;
+  const int errors_before_ = std::uncaught_exceptions();
+};
+
+}  // namespace
+
 Flow Interpreter::loop_over(const Statement& statement, const Value& items, int depth) {
   const std::shared_ptr<Frame> outer = statement.is_recursive ? frame_->outer : frame_;
   std::shared_ptr<Iterator> iterator = iterate(*this, items);
@@ -96,6 +117,7 @@ Flow Interpreter::loop_over(const Statement& statement, const Value& items, int 
   if (statement.loop_reference.is_set())
     loop = std::make_shared<LoopContext>(iterator, statement.test ? Value() : items, statement,
                                          outer, depth);
+  const DroppedOnError dropped(loop);
   bool has_finished_one = false;
   while (true) {
     step();

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <deque>
 #include <string>
 
 #include "base/error.h"
@@ -21,8 +22,10 @@ std::string bytes(const char (&literal)[N]) {
   return std::string(literal, N - 1);
 }
 
-Document parse(const std::string& pickle, bool persistent_ids = false) {
-  return read(pickle, {kAllowed, persistent_ids}, "file.pkl");
+// Documents refer to the bytes that they were read from: these live as long as the program.
+Document parse(std::string pickle, bool persistent_ids = false) {
+  static std::deque<std::string> kept;
+  return read(kept.emplace_back(std::move(pickle)), {kAllowed, persistent_ids}, "file.pkl");
 }
 
 void refuse(const std::string& pickle, const std::string& part,
