@@ -42,6 +42,9 @@ quantize int8-channel --bits 8 --group-size channel --method rtn
 printf '== random tiny checkpoints of every architecture\n'
 "$python" scripts/conformance/random_architectures.py "$whit"
 
+printf '== tiny models of every architecture, quantized\n'
+"$python" scripts/conformance/tiny_models_load.py "$whit"
+
 printf '== datasets\n'
 # PANDAS_PYTHONS: interpreters with other versions of pandas, which write pickles too.
 read -ra pandas <<<"${PANDAS_PYTHONS-}"

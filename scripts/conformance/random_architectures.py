@@ -20,6 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "goldens"))
 import make_tiny_models as tiny  # noqa: E402
+from layer_norm_architectures import LAYER_NORM_FAMILIES  # noqa: E402
 
 from safetensors.numpy import load_file  # noqa: E402
 
@@ -215,7 +216,7 @@ def granite(draw):
 FAMILIES = dict(
     deepseek_v2=deepseek_v2, deepseek_v3=deepseek_v3, gemma2=gemma2, gemma3_text=gemma3_text, glm4_moe=glm4_moe, granite=granite,
     llama=llama, mistral=mistral, mixtral=mixtral, olmo2=olmo2, phi3=phi3, qwen2=qwen2, qwen2_moe=qwen2_moe, qwen3=qwen3,
-    qwen3_moe=qwen3_moe)
+    qwen3_moe=qwen3_moe) | LAYER_NORM_FAMILIES
 
 
 def gap(whit, name, config, folder):

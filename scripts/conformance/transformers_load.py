@@ -18,6 +18,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
+IDS = [0, 480, 729, 439, 94, 491, 61, 267, 61, 156, 18, 285, 42, 88, 343, 265]
+
 
 def decoded_tensors(folder: pathlib.Path) -> dict[str, torch.Tensor]:
     tensors = {}
@@ -26,28 +28,35 @@ def decoded_tensors(folder: pathlib.Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def expert_parts(name: str, decoded: dict, config) -> torch.Tensor | None:
+def expert_parts(name: str, decoded: dict) -> torch.Tensor | None:
     """The fused expert parameter `name` of transformers, stacked from per-expert tensors."""
     prefix, _, last = name.rpartition(".")
     if not prefix.endswith("mlp.experts"):
         return None
-    count = config.n_routed_experts
-    get = lambda e, which: decoded[f"{prefix}.{e}.{which}.weight"]
-    if last == "gate_up_proj":
-        return torch.stack([torch.cat([get(e, "gate_proj"), get(e, "up_proj")]) for e in range(count)])
-    if last == "down_proj":
-        return torch.stack([get(e, "down_proj") for e in range(count)])
+    mixtral = prefix.replace("mlp.experts", "block_sparse_moe.experts")
+    for folder, gate, up, down in ((prefix, "gate_proj", "up_proj", "down_proj"), (mixtral, "w1", "w3", "w2")):
+        count = sum(f"{folder}.{e}.{down}.weight" in decoded for e in range(4096))
+        get = lambda e, which: decoded[f"{folder}.{e}.{which}.weight"]
+        if count and last == "gate_up_proj":
+            return torch.stack([torch.cat([get(e, gate), get(e, up)]) for e in range(count)])
+        if count and last == "down_proj":
+            return torch.stack([get(e, down) for e in range(count)])
     return None
+
+
+def stored_names(name: str, base: str) -> list[str]:
+    """What files may call the parameter `name` of a model whose base is `base`."""
+    return [name, name.removeprefix(base + "."), name.replace("mlp.gate", "block_sparse_moe.gate"),
+            name.replace("lm_head", "embed_out"), name.replace("embed_out", "lm_head")]
 
 
 def compare_parameters(model, decoded: dict) -> list[str]:
     errors, compared = [], 0
     for name, parameter in model.named_parameters():
-        expected = decoded.get(name)
+        stored = [n for n in stored_names(name, model.base_model_prefix) if n in decoded]
+        expected = decoded[stored[0]] if stored else expert_parts(name, decoded)
         if expected is None:
-            expected = expert_parts(name, decoded, model.config)
-        if expected is None:
-            if name == "lm_head.weight" and "lm_head.weight" not in decoded:
+            if name in ("lm_head.weight", "embed_out.weight"):
                 continue  # tied
             errors.append(f"{name}: whit has no such tensor")
             continue
@@ -65,24 +74,20 @@ def logits_of(model, ids: list[int]) -> np.ndarray:
         return model(torch.tensor([ids])).logits[0].float().numpy()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("whit")
-    parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--ids", default="0,480,729,439,94,491,61,267,61,156,18,285,42,88,343,265")
-    args = parser.parse_args()
-    vocabulary = json.loads((args.out / "config.json").read_text())["vocab_size"]
-    ids = [int(i) % vocabulary for i in args.ids.split(",")]
+def differences(whit: str, out: pathlib.Path, ids: list[int] = IDS) -> list[str]:
+    """Both checks on `out`; ids count modulo the vocabulary."""
+    vocabulary = json.loads((out / "config.json").read_text())["vocab_size"]
+    ids = [i % vocabulary for i in ids]
     with tempfile.TemporaryDirectory() as tmp:
         folder = pathlib.Path(tmp)
-        subprocess.run([args.whit, "convert", args.out, folder / "f32", "--to", "f32", "--quiet"], check=True)
+        subprocess.run([whit, "convert", out, folder / "f32", "--to", "f32", "--quiet"], check=True)
         (folder / "ids.json").write_text(json.dumps(ids))
-        subprocess.run([args.whit, "logits", args.out, "--ids", folder / "ids.json", "--out", folder / "l.npy",
-                        "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([whit, "logits", out, "--ids", folder / "ids.json", "--out", folder / "l.npy", "--quiet"],
+                       check=True, stdout=subprocess.DEVNULL)
         ours = np.load(folder / "l.npy")
         decoded = decoded_tensors(folder / "f32")
         packed = AutoModelForCausalLM.from_pretrained(
-            args.out, dtype=torch.bfloat16, quantization_config=CompressedTensorsConfig(dequantize=True))
+            out, dtype=torch.bfloat16, quantization_config=CompressedTensorsConfig(dequantize=True))
         errors = compare_parameters(packed, decoded)
         plain = AutoModelForCausalLM.from_pretrained(folder / "f32", dtype=torch.float32,
                                                      experts_implementation="eager")
@@ -91,6 +96,16 @@ def main() -> int:
     print(f"  logits differ by {gap:.2e} of the largest")
     if ours.shape != theirs.shape or not gap < 1e-4:
         errors.append(f"logits differ by {gap}")
+    return errors
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("whit")
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--ids", default=",".join(map(str, IDS)))
+    args = parser.parse_args()
+    errors = differences(args.whit, args.out, [int(i) for i in args.ids.split(",")])
     for error in errors[:20]:
         print("  " + error)
     print("ok" if not errors else f"{len(errors)} differences")

@@ -19,6 +19,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
+from layer_norm_models import LAYER_NORM_CASES
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3RMSNorm
 
 T = 40
@@ -158,6 +159,9 @@ CASES = {
 }
 
 
+CASES |= LAYER_NORM_CASES
+
+
 def quantize_blocks(w, block):
     """Codes and scales of ceil(rows/block) x ceil(cols/block) blocks, and what they decode to in fp32."""
     rows, cols = w.shape
@@ -191,11 +195,11 @@ def random_value(name, shape, generator, model_type):
     noise = torch.randn(shape, generator=generator)
     if name.endswith("e_score_correction_bias"):
         return noise * 0.3 - 0.3
-    if "norm" in name:
-        return (0.0 if model_type.startswith("gemma") else 1.0) + 0.2 * noise
     if name.endswith(".bias"):
         return 0.3 * noise
-    if "embed_tokens" in name or "lm_head" in name or "shared_head" in name:
+    if "norm" in name or ".ln_" in name:
+        return (0.0 if model_type.startswith("gemma") else 1.0) + 0.2 * noise
+    if any(part in name for part in ("embed", "lm_head", "shared_head", ".wte.", ".wpe.")):
         return 0.3 * noise
     return noise * 1.2 / shape[-1] ** 0.5 if len(shape) == 2 else noise
 
@@ -208,9 +212,9 @@ def mtp_tensor_shapes(config, index, layer_shapes):
                      prefix + "shared_head.norm.weight": (h,)}
 
 
-def load_reference(folder):
+def load_reference(folder, attention="eager"):
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager")
+        folder, dtype=torch.float32, attn_implementation=attention, experts_implementation="eager")
     return model.eval()
 
 
@@ -277,6 +281,8 @@ def write_reference_folder(folder, config, tensors):
 def make_case(name, case, out):
     case = dict(case)
     v5, scale = case.pop("v5", False), case.pop("scale", None)
+    attention, base, buffers = case.pop("attention", "eager"), case.pop("without", ""), case.pop("buffers", {})
+    renamed = case.pop("renamed", {})
     generator = torch.Generator().manual_seed(sum(map(ord, name)))
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
@@ -286,9 +292,9 @@ def make_case(name, case, out):
         written = json.loads((scratch / "config.json").read_text())
         shapes = {n: tuple(w.shape) for n, w in load_file(scratch / "model.safetensors").items() if w.numel() > 0}
         empty = {n: w for n, w in load_file(scratch / "model.safetensors").items() if w.numel() == 0}
-        if case["tie_word_embeddings"]:
+        if config.tie_word_embeddings:
             shapes.pop("lm_head.weight", None)
-        layers = case["num_hidden_layers"]
+        layers = config.num_hidden_layers
         last = f"model.layers.{layers - 1}."
         layer_shapes = {n[len(last):]: s for n, s in shapes.items() if n.startswith(last)}
         mtp = case.get("num_nextn_predict_layers", 0)
@@ -300,14 +306,18 @@ def make_case(name, case, out):
             stored |= entries
         write_reference_folder(scratch, case, {n: w for n, w in (values | empty).items()
                                                if not any(n.startswith(f"model.layers.{layers + d}.") for d in range(mtp))})
-        model = load_reference(scratch)
+        model = load_reference(scratch, attention)
         ids = torch.randint(0, case["vocab_size"], (T,), generator=generator)
         golden = {"ids": ids.to(torch.int32), "logits": model(ids[None]).logits[0].float().contiguous()}
         if mtp:
             golden["mtp_logits"] = mtp_logits(model, values, ids).contiguous()
+    stored = {n.removeprefix(base): w for n, w in stored.items()} | buffers
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     kept = {k: v for k, v in case.items() if k == "quantization_config"}
+    if renamed:
+        model_type = renamed.pop("model_type")
+        case = {renamed.get(k, k): v for k, v in case.items()} | dict(model_type=model_type)
     (folder / "config.json").write_text(json.dumps(written | kept if v5 else case, indent=1) + "\n")
     save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
     save_file(golden, out / f"{name}.golden.safetensors", metadata={"torch": torch.__version__, "transformers": __import__("transformers").__version__})

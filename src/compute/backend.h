@@ -83,8 +83,17 @@ struct AttentionArgs {
   std::optional<HeadView> k_shared;  // MLA's rotary key, one for all heads
   HeadView v;
   float scale = 1;
-  float softcap = 0;        // > 0: a scaled score s becomes softcap * tanh(s / softcap)
-  std::int64_t window = 0;  // 0: none; else key j is visible to query i iff i-window < j <= i
+  float softcap = 0;         // > 0: a scaled score s becomes softcap * tanh(s / softcap)
+  std::int64_t window = 0;   // 0: none; else key j is visible to query i iff i-window < j <= i
+  ConstMatrixView key_bias;  // [heads, keys or more], added to scaled scores; data null: none
+};
+
+// How rows are normed: (x - m) / sqrt(mean((x - m)²) + eps) * weight + bias.
+struct NormArgs {
+  bool centered = false;          // m is the row's mean (LayerNorm), else 0 (RMSNorm)
+  const float* weight = nullptr;  // x.cols entries; null: ones
+  const float* bias = nullptr;    // x.cols entries; null: zeros
+  float eps = 1e-6F;
 };
 
 enum class Activation : std::uint8_t {
@@ -121,8 +130,8 @@ class Neural {
   // out[t] = table[ids[t]]; the table may be F32, BF16 or F16.
   virtual void embed(const TensorView& table, std::span<const std::int32_t> ids,
                      MatrixView out) = 0;
-  // out = w * x / sqrt(mean(x²) + eps); w has x.cols entries.
-  virtual void rms_norm(ConstMatrixView x, const float* w, float eps, MatrixView out) = 0;
+  // Norms every row; out may be x.
+  virtual void norm(ConstMatrixView x, const NormArgs& args, MatrixView out) = 0;
   // Rotates pairs in place in `heads` heads: columns first_col + h*head_stride + [0, 2*R).
   // cos_sin is [max_position, 2R]: R cosines then R sines (attention_factor included).
   // interleaved: pairs (2i, 2i+1); else (i, i+R).
@@ -165,9 +174,9 @@ class Gradient {
   // (as many keys as queries).
   virtual void attention(const AttentionArgs& args, ConstMatrixView out_gradient,
                          const AttentionGradients& out) = 0;
-  // Of sum(out_gradient * rms_norm(x, w, eps)) by x.
-  virtual void rms_norm(ConstMatrixView x, const float* w, float eps, ConstMatrixView out_gradient,
-                        MatrixView out) = 0;
+  // Of sum(out_gradient * norm(x, args)) by x; out may be out_gradient.
+  virtual void norm(ConstMatrixView x, const NormArgs& args, ConstMatrixView out_gradient,
+                    MatrixView out) = 0;
 };
 
 // How the scale of one group of weights is chosen.

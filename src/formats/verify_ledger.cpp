@@ -21,7 +21,9 @@ using tensor::Dtype;
 using tensor::TensorView;
 
 // Computed from the config by every loader; exports of old releases still carry them.
-constexpr std::array<std::string_view, 2> kBuffers{"rotary_emb.inv_freq", "attn.masked_bias"};
+constexpr std::array<std::string_view, 5> kBuffers{"rotary_emb.inv_freq", ".attn.bias",
+                                                   ".attn.masked_bias", ".attention.bias",
+                                                   ".attention.masked_bias"};
 
 // Rounding leaves less than this of a weight's norm; another expert's weight leaves 1.4 of it.
 constexpr double kFarthest = 1.2;

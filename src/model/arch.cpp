@@ -18,21 +18,30 @@ struct Architecture {
 };
 
 constexpr std::array kArchitectures{
+    Architecture{{"RefinedWebModel", "Falcon-7B, old files"}, &arch::falcon},
+    Architecture{{"bloom", "BLOOM, BLOOMZ"}, &arch::bloom},
     Architecture{{"deepseek_v2", "DeepSeek-V2, V2-Lite, Coder-V2"}, &arch::deepseek_v2},
     Architecture{{"deepseek_v3", "DeepSeek-V3, R1, V3.1"}, &arch::deepseek_v3},
+    Architecture{{"falcon", "Falcon, Falcon-RW"}, &arch::falcon},
     Architecture{{"gemma2", "Gemma 2"}, &arch::gemma2},
     Architecture{{"gemma3_text", "Gemma 3, text"}, &arch::gemma3_text},
     Architecture{{"glm4_moe", "GLM-4.5, 4.5-Air, 4.6"}, &arch::glm4_moe},
+    Architecture{{"gpt2", "GPT-2"}, &arch::gpt2},
+    Architecture{{"gpt_neox", "GPT-NeoX, Pythia"}, &arch::gpt_neox},
+    Architecture{{"gptj", "GPT-J"}, &arch::gptj},
     Architecture{{"granite", "Granite 3"}, &arch::granite},
     Architecture{{"llama", "Llama 2, 3, 3.1, 3.2, 3.3 and their kin"}, &arch::llama},
     Architecture{{"mistral", "Mistral, Mistral-Nemo"}, &arch::mistral},
     Architecture{{"mixtral", "Mixtral"}, &arch::mixtral},
     Architecture{{"olmo2", "OLMo 2"}, &arch::olmo2},
+    Architecture{{"opt", "OPT"}, &arch::opt},
+    Architecture{{"phi", "Phi-1, Phi-1.5, Phi-2"}, &arch::phi},
     Architecture{{"phi3", "Phi-3, Phi-3.5, Phi-4, Phi-4-mini"}, &arch::phi3},
     Architecture{{"qwen2", "Qwen2, Qwen2.5"}, &arch::qwen2},
     Architecture{{"qwen2_moe", "Qwen1.5-MoE, Qwen2-MoE"}, &arch::qwen2_moe},
     Architecture{{"qwen3", "Qwen3"}, &arch::qwen3},
     Architecture{{"qwen3_moe", "Qwen3-MoE"}, &arch::qwen3_moe},
+    Architecture{{"starcoder2", "StarCoder2"}, &arch::starcoder2},
 };
 
 }  // namespace

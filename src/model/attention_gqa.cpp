@@ -1,3 +1,4 @@
+#include "model/alibi.h"
 #include "model/blocks.h"
 #include "model/heads.h"
 #include "model/mlp.h"
@@ -17,6 +18,7 @@ class Gqa {
         spec_(spec),
         split_(spec),
         rotary_(run, spec.rope),
+        alibi_(run, spec.alibi),
         q_norm_(run.context, spec.q_norm),
         k_norm_(run.context, spec.k_norm) {}
 
@@ -25,7 +27,7 @@ class Gqa {
     context.store.create(Slot::kQuery, run_.tokens(), spec_.q_width());
 
     Stage in = tile_stage(run_, spec_.qkv.front().reads, run_.hidden(), pointers_to(spec_.qkv));
-    in.produce = normed_hidden(run_, run_.layer.attention_norm);
+    in.produce = normed_hidden(run_, run_.inside(run_.layer.attention_norm));
     in.consume = [this](std::size_t piece, std::span<const MatrixView> y) {
       project(run_.tiles[piece], y);
     };
@@ -64,13 +66,15 @@ class Gqa {
       keys = cache->append(layer, 0, keys);
       values = cache->append(layer, 1, values);
     }
-    run_.context.backend.neural().attention(attention_args(spec_, qkv[0], keys, values), out);
+    run_.context.backend.neural().attention(attention_args(spec_, alibi_, qkv[0], keys, values),
+                                            out);
   }
 
   LayerRun& run_;
   const GqaSpec& spec_;
   QkvSplit split_;
   Rotary rotary_;
+  Alibi alibi_;
   Norm q_norm_, k_norm_;
 };
 

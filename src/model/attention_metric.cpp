@@ -29,6 +29,12 @@ std::uint64_t mixed(std::uint64_t counter) {
   return z ^ (z >> 31);
 }
 
+// What attention reads, from a stream that the layer has not touched yet.
+Produce layer_input(LayerRun& run) {
+  const bool first = run.layer.norm_place != NormPlace::kSum;
+  return normed_hidden(run, first ? run.layer.attention_norm : std::nullopt);
+}
+
 // What both kinds of attention need on their way back.
 class Probe {
  public:
@@ -108,9 +114,10 @@ class GqaProbe : public Probe {
         spec_(spec),
         split_(spec),
         rotary_(run, spec.rope),
+        alibi_(run, spec.alibi),
         q_norm_(run.context, spec.q_norm),
         k_norm_(run.context, spec.k_norm),
-        normed_(normed_hidden(run, run.layer.attention_norm)) {}
+        normed_(layer_input(run)) {}
 
   void visit(std::size_t piece, const Tile& tile) {
     Tensor x = allocate(tile.rows, run_.hidden());
@@ -157,7 +164,7 @@ class GqaProbe : public Probe {
   }
 
   compute::AttentionArgs args_of(const Qkv& qkv, std::int64_t row0, std::int64_t rows) const {
-    return attention_args(spec_, qkv[0].rows_of(row0, rows), qkv[1].rows_of(row0, rows),
+    return attention_args(spec_, alibi_, qkv[0].rows_of(row0, rows), qkv[1].rows_of(row0, rows),
                           qkv[2].rows_of(row0, rows));
   }
 
@@ -174,6 +181,7 @@ class GqaProbe : public Probe {
   const GqaSpec& spec_;
   QkvSplit split_;
   Rotary rotary_;
+  Alibi alibi_;
   Norm q_norm_, k_norm_;
   Produce normed_;
 };
@@ -184,7 +192,7 @@ class MlaProbe : public Probe {
       : Probe(run, metrics),
         spec_(spec),
         rotary_(run, spec.rope),
-        normed_(normed_hidden(run, run.layer.attention_norm)),
+        normed_(layer_input(run)),
         kv_norm_(run.context, spec.kv_a_norm),
         q_norm_(run.context, spec.q_a_norm) {
     base::check(!run.layer.attention_out_norm, "latent attention's output is added as it is");

@@ -15,8 +15,8 @@ namespace {
 class Mla {
  public:
   Mla(LayerRun& run, const MlaSpec& spec)
-      : run_(run), spec_(spec), rotary_(run, spec.rope), kv_norm_(vector(spec.kv_a_norm)) {
-    if (spec.q_a_norm) q_norm_ = vector(*spec.q_a_norm);
+      : run_(run), spec_(spec), rotary_(run, spec.rope), kv_norm_(run.context, spec.kv_a_norm) {
+    if (spec.q_a_norm) q_norm_ = Norm(run.context, *spec.q_a_norm);
     for (const Tile& tile : run.tiles)
       for_sequences(run, tile, [&](std::int64_t, std::int64_t rows, std::int64_t) {
         longest_ = std::max(longest_, rows);
@@ -44,7 +44,6 @@ class Mla {
 
  private:
   ActivationStore& store() { return run_.context.store; }
-  WeightHandle vector(const NormSpec& norm) { return run_.context.weights.vector(norm.weight); }
   std::int64_t qk_dim() const { return spec_.nope_dim + spec_.rope_dim; }
   std::int64_t out_width() const { return spec_.heads * spec_.v_dim; }
   std::int64_t query_width() const { return std::max(spec_.heads * qk_dim(), out_width()); }
@@ -56,14 +55,13 @@ class Mla {
   void project_in() {
     const LinearSpec& query = spec_.q_a ? *spec_.q_a : spec_.q_b;
     Stage stage = tile_stage(run_, spec_.kv_a.reads, run_.hidden(), {&query, &spec_.kv_a});
-    stage.produce = normed_hidden(run_, run_.layer.attention_norm);
+    stage.produce = normed_hidden(run_, run_.inside(run_.layer.attention_norm));
     stage.consume = [this](std::size_t piece, std::span<const MatrixView> y) {
       const Tile& tile = run_.tiles[piece];
       store_latent(tile, y[1]);
       if (!spec_.q_a) return store_query(tile, y[0]);
       const auto out = lease(Slot::kQueryLatent, tile, Access::kWrite);
-      run_.context.backend.neural().rms_norm(y[0], q_norm_->as<float>(), spec_.q_a_norm->eps,
-                                             out->view());
+      q_norm_.apply(y[0], out->view());
     };
     run_.context.runner.run({&stage, 1});
   }
@@ -71,9 +69,8 @@ class Mla {
   void store_latent(const Tile& tile, ConstMatrixView kv) {
     const auto out = lease(Slot::kKvLatent, tile, Access::kWrite);
     const MatrixView latent = out->view();
-    run_.context.backend.neural().rms_norm(kv.sub(0, tile.rows, 0, spec_.kv_rank),
-                                           kv_norm_->as<float>(), spec_.kv_a_norm.eps,
-                                           latent.sub(0, tile.rows, 0, spec_.kv_rank));
+    kv_norm_.apply(kv.sub(0, tile.rows, 0, spec_.kv_rank),
+                   latent.sub(0, tile.rows, 0, spec_.kv_rank));
     const MatrixView key = latent.sub(0, tile.rows, spec_.kv_rank, spec_.rope_dim);
     run_.context.backend.memory().copy(kv.sub(0, tile.rows, spec_.kv_rank, spec_.rope_dim), key);
     rotary_.rotate(tile, key, 1, 0, spec_.rope_dim);
@@ -143,7 +140,7 @@ class Mla {
   LayerRun& run_;
   const MlaSpec& spec_;
   Rotary rotary_;
-  WeightHandle kv_norm_, q_norm_;
+  Norm kv_norm_, q_norm_;
   std::int64_t longest_ = 0;
   tensor::Tensor attended_;
 };

@@ -8,20 +8,30 @@ namespace whit::model {
 
 using Access = ActivationStore::Access;
 
+Norm::Norm(compute::Backend& backend, WeightSource& weights, const NormSpec& spec)
+    : backend_(&backend) {
+  args_.centered = spec.kind == NormKind::kLayer;
+  args_.eps = spec.eps;
+  if (!spec.weight.name.empty()) weight_ = weights.vector(spec.weight);
+  if (spec.bias) bias_ = weights.vector(*spec.bias);
+  if (weight_) args_.weight = weight_->as<float>();
+  if (bias_) args_.bias = bias_->as<float>();
+}
+
 Norm::Norm(ForwardContext& context, const NormSpec& spec)
-    : backend_(&context.backend), weight_(context.weights.vector(spec.weight)), eps_(spec.eps) {}
+    : Norm(context.backend, context.weights, spec) {}
 
 Norm::Norm(ForwardContext& context, const std::optional<NormSpec>& spec) {
   if (spec) *this = Norm(context, *spec);
 }
 
 void Norm::apply(tensor::ConstMatrixView x, tensor::MatrixView out) const {
-  backend_->neural().rms_norm(x, weight_->as<float>(), eps_, out);
+  backend_->neural().norm(x, args_, out);
 }
 
 void Norm::apply_back(tensor::ConstMatrixView x, tensor::ConstMatrixView dy,
                       tensor::MatrixView out) const {
-  backend_->gradient().rms_norm(x, weight_->as<float>(), eps_, dy, out);
+  backend_->gradient().norm(x, args_, dy, out);
 }
 
 Stage tile_stage(const LayerRun& run, stats::TapId site, std::int64_t width,

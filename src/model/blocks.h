@@ -18,15 +18,20 @@ struct LayerRun {
                       layer.attention);
   }
   std::int64_t tokens() const { return context.sequences.tokens(); }
+  // `norm` where the layer's norms stand between the stream and its halves, else none.
+  std::optional<NormSpec> inside(const std::optional<NormSpec>& norm) const {
+    return layer.norm_place == NormPlace::kInput ? norm : std::nullopt;
+  }
 };
 
 // A norm whose vectors are on the device, or none.
 class Norm {
  public:
   Norm() = default;
+  Norm(compute::Backend& backend, WeightSource& weights, const NormSpec& spec);
   Norm(ForwardContext& context, const NormSpec& spec);
   Norm(ForwardContext& context, const std::optional<NormSpec>& spec);
-  explicit operator bool() const { return weight_ != nullptr; }
+  explicit operator bool() const { return backend_ != nullptr; }
   // Rows of spec.weight.size columns; out may be x.
   void apply(tensor::ConstMatrixView x, tensor::MatrixView out) const;
   // out = the gradient by x, where that by the normed rows is dy; out may be dy.
@@ -35,8 +40,8 @@ class Norm {
 
  private:
   compute::Backend* backend_ = nullptr;
-  WeightHandle weight_;
-  float eps_ = 0;
+  WeightHandle weight_, bias_;
+  compute::NormArgs args_;
 };
 
 // Each advances kHidden by one half of the layer.

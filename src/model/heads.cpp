@@ -82,8 +82,8 @@ void norm_heads_back(const std::optional<NormSpec>& spec, const Norm& norm, Cons
   }
 }
 
-compute::AttentionArgs attention_args(const GqaSpec& spec, ConstMatrixView q, ConstMatrixView k,
-                                      ConstMatrixView v) {
+compute::AttentionArgs attention_args(const GqaSpec& spec, const Alibi& alibi, ConstMatrixView q,
+                                      ConstMatrixView k, ConstMatrixView v) {
   const auto heads = [&](ConstMatrixView data) {
     return compute::HeadView{data, 0, spec.head_dim, spec.head_dim};
   };
@@ -96,6 +96,7 @@ compute::AttentionArgs attention_args(const GqaSpec& spec, ConstMatrixView q, Co
   args.scale = spec.scale;
   args.softcap = spec.softcap;
   args.window = spec.window;
+  args.key_bias = alibi.key_bias();
   return args;
 }
 

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "model/alibi.h"
 #include "model/blocks.h"
 #include "model/spec.h"
 
@@ -38,7 +39,8 @@ void norm_heads_back(const std::optional<NormSpec>& spec, const Norm& norm,
                      tensor::ConstMatrixView x, tensor::MatrixView dy);
 
 // Attention of rotated heads, without a shared key.
-compute::AttentionArgs attention_args(const GqaSpec& spec, tensor::ConstMatrixView q,
-                                      tensor::ConstMatrixView k, tensor::ConstMatrixView v);
+compute::AttentionArgs attention_args(const GqaSpec& spec, const Alibi& alibi,
+                                      tensor::ConstMatrixView q, tensor::ConstMatrixView k,
+                                      tensor::ConstMatrixView v);
 
 }  // namespace whit::model

@@ -121,7 +121,19 @@ bool ends_with_any(std::string_view name, const std::vector<std::string>& suffix
 
 }  // namespace
 
+void resolve_names(ModelSpec& spec, const Checkpoint& checkpoint) {
+  const std::string full = spec.embedding.weight();
+  const bool prefixed = !spec.base_prefix.empty() && full.starts_with(spec.base_prefix);
+  if (prefixed && !checkpoint.has(full) && checkpoint.has(full.substr(spec.base_prefix.size())))
+    strip_base_prefix(spec);
+  for (const std::string& alias : spec.head_aliases)
+    if (!checkpoint.has(spec.head_module + ".weight") && checkpoint.has(alias + ".weight"))
+      spec.head_module = alias;
+  if (!spec.tied) spec.head.module = spec.head_module;
+}
+
 void resolve_stored(ModelSpec& spec, const Checkpoint& checkpoint) {
+  resolve_names(spec, checkpoint);
   resolve_head(spec, checkpoint);
   resolve_mtp(spec, checkpoint);
 }

@@ -12,7 +12,11 @@ namespace whit::model {
 // spec_from_config of the checkpoint's config, settled by what its files hold: see resolve_stored.
 ModelSpec load_spec(const checkpoint::Checkpoint& checkpoint);
 
-// Settles what config.json leaves open:
+// Settles how the files name what config.json describes: names lose the base prefix where the files
+// hold the embedding without it, and the head has that of its names which is stored. Reads no data.
+void resolve_names(ModelSpec& spec, const checkpoint::Checkpoint& checkpoint);
+
+// resolve_names, and what else config.json leaves open:
 // - a head that the files lack, packed or not, is tied to the embedding, whatever the config says;
 //   a stored head is tied only where the config says so and its bytes equal the embedding's;
 // - an MTP layer's own copies of the embedding and the head are dropped where they are not stored;

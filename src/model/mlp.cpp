@@ -28,7 +28,8 @@ void run_mlp(LayerRun& run, const MlpSpec& spec) {
   context.store.create(Slot::kMid, run.tokens(), spec.down.in_features);
 
   Stage in = tile_stage(run, spec.in.front().reads, run.hidden(), pointers_to(spec.in));
-  in.produce = normed_hidden(run, run.layer.mlp_norm);
+  in.produce = run.layer.parallel ? copied_slot(run, Slot::kMlpIn)
+                                  : normed_hidden(run, run.inside(run.layer.mlp_norm));
   in.consume = activated_into(run, spec, Slot::kMid);
   context.runner.run({&in, 1});
 

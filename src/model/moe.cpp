@@ -153,7 +153,7 @@ void run_block(LayerRun& run, std::vector<ExpertRows>& experts) {
 // expert's, so that no second matrix of the hidden state's size is held.
 void run_mlp(LayerRun& run, const MoeSpec& spec) {
   ForwardContext& context = run.context;
-  base::check(!run.layer.mlp_out_norm && run.layer.residual_scale == 1,
+  base::check(!run.layer.parallel && !run.layer.mlp_out_norm && run.layer.residual_scale == 1,
               "a mixture's output is added as it is");
   context.store.create(Slot::kMlpIn, run.tokens(), run.hidden());
   Dispatch dispatch = route_tokens(run, spec, context.runner.wants_scores());

@@ -56,7 +56,7 @@ Dispatch route_tokens(LayerRun& run, const MoeSpec& moe, bool wants_scores) {
   dispatch.weights.resize(experts);
   if (wants_scores) dispatch.scores.reserve(static_cast<std::size_t>(run.tokens()) * experts);
 
-  const Produce norm = normed_hidden(run, run.layer.mlp_norm);
+  const Produce norm = normed_hidden(run, run.inside(run.layer.mlp_norm));
   for (std::size_t piece = 0; piece < run.tiles.size(); ++piece) {
     const Tile& tile = run.tiles[piece];
     const auto in = context.store.lease(Slot::kMlpIn, tile.first_row, tile.rows,

@@ -1,6 +1,7 @@
 #include "model/spec.h"
 
 #include <numeric>
+#include <utility>
 
 namespace whit::model {
 
@@ -8,6 +9,12 @@ std::string_view name_of(Role role) {
   switch (role) {
     case Role::kEmbedding:
       return "embedding";
+    case Role::kPositions:
+      return "positions";
+    case Role::kEmbeddingProj:
+      return "embedding_proj";
+    case Role::kHeadProj:
+      return "head_proj";
     case Role::kHead:
       return "head";
     case Role::kNorm:
@@ -58,13 +65,8 @@ class Collector {
 
   void linear(const LinearSpec& spec, bool optional = false) {
     const int expert = spec.reads.expert;
-    out_->push_back({spec.weight(),
-                     spec.role,
-                     layer_,
-                     expert,
-                     {spec.out_features, spec.in_features},
-                     spec.quantizable,
-                     optional});
+    out_->push_back(
+        {spec.weight(), spec.role, layer_, expert, stored_shape(spec), spec.quantizable, optional});
     if (spec.bias)
       out_->push_back(
           {spec.module + ".bias", spec.role, layer_, expert, {spec.out_features}, false, optional});
@@ -72,6 +74,21 @@ class Collector {
 
   void vector(const VectorSpec& spec) {
     out_->push_back({spec.name, spec.role, layer_, -1, {spec.size}, false, false});
+  }
+
+  void norm(const std::optional<NormSpec>& spec) {
+    if (!spec) return;
+    if (!spec->weight.name.empty()) vector(spec->weight);
+    if (spec->bias) vector(*spec->bias);
+  }
+
+  // A tied head may be stored all the same; its bias is never the embedding's.
+  void head(const ModelSpec& spec) {
+    LinearSpec head = spec.head;
+    head.module = spec.head_module;
+    const bool bias = std::exchange(head.bias, false);
+    linear(head, spec.tied);
+    if (bias) out_->push_back({spec.head_bias(), Role::kHead, -1, -1, {head.out_features}});
   }
 
   void layer(const LayerSpec& spec) {
@@ -88,19 +105,15 @@ class Collector {
   }
 
  private:
-  void norm(const std::optional<NormSpec>& spec) {
-    if (spec) vector(spec->weight);
-  }
-
   void entry(const MtpSpec& spec) {
     if (spec.embedding) linear(*spec.embedding, true);
-    vector(spec.enorm.weight);
-    vector(spec.hnorm.weight);
+    norm(spec.enorm);
+    norm(spec.hnorm);
     linear(spec.eh_proj);
   }
 
   void exit(const MtpSpec& spec) {
-    vector(spec.head_norm.weight);
+    norm(spec.head_norm);
     if (spec.head) linear(*spec.head, true);
   }
 
@@ -116,7 +129,7 @@ class Collector {
     norm(spec.q_a_norm);
     linear(spec.q_b);
     linear(spec.kv_a);
-    vector(spec.kv_a_norm.weight);
+    norm(spec.kv_a_norm);
     linear(spec.kv_b);
     linear(spec.o);
   }
@@ -164,13 +177,27 @@ std::vector<TensorSpec> inventory(const ModelSpec& spec) {
   std::vector<TensorSpec> tensors;
   Collector collect(tensors);
   collect.linear(spec.embedding);
+  if (spec.positions) collect.linear(*spec.positions);
+  if (spec.embedding_proj) collect.linear(*spec.embedding_proj);
+  collect.norm(spec.embedding_norm);
   for (const LayerSpec& layer : spec.layers) collect.layer(layer);
   for (const LayerSpec& layer : spec.mtp_layers) collect.layer(layer);
-  collect.vector(spec.final_norm.weight);
-  LinearSpec head = spec.head;
-  head.module = spec.head_module;
-  collect.linear(head, spec.tied);
+  collect.norm(spec.final_norm);
+  if (spec.head_proj) collect.linear(*spec.head_proj);
+  collect.head(spec);
   return tensors;
+}
+
+std::vector<const LinearSpec*> outer_linears(const ModelSpec& spec) {
+  std::vector<const LinearSpec*> linears;
+  if (spec.embedding_proj) linears.push_back(&*spec.embedding_proj);
+  if (spec.head_proj) linears.push_back(&*spec.head_proj);
+  return linears;
+}
+
+tensor::Shape stored_shape(const LinearSpec& linear) {
+  if (linear.transposed) return {linear.in_features, linear.out_features};
+  return {linear.out_features, linear.in_features};
 }
 
 std::int64_t out_columns(const std::vector<LinearSpec>& linears) {

@@ -17,6 +17,9 @@ namespace whit::model {
 
 enum class Role : std::uint8_t {
   kEmbedding,
+  kPositions,
+  kEmbeddingProj,
+  kHeadProj,
   kHead,
   kNorm,
   kRouter,
@@ -49,9 +52,13 @@ struct LinearSpec {
   bool bias = false;
   stats::TapId reads;       // the hidden state that it reads; linears that share it share its Gram
   bool quantizable = true;  // false: embedding, head, router, eh_proj
+  bool transposed = false;  // stored as [in, out]
 
   std::string weight() const { return module + ".weight"; }
 };
+
+// The shape of a linear's weight in the files.
+tensor::Shape stored_shape(const LinearSpec& linear);
 
 // A 1-D tensor, used in fp32.
 struct VectorSpec {
@@ -61,9 +68,13 @@ struct VectorSpec {
   float offset = 0;  // added to what is stored: Gemma's norms hold w - 1
 };
 
+enum class NormKind : std::uint8_t { kRms, kLayer };
+
 struct NormSpec {
-  VectorSpec weight;
+  VectorSpec weight;  // without a name: none is stored, it counts as ones
   float eps = 1e-6F;
+  NormKind kind = NormKind::kRms;
+  std::optional<VectorSpec> bias;
 };
 
 // Rotary embedding, fully resolved: inv_freq holds every scaling that does not depend on length.
@@ -88,6 +99,14 @@ enum class QkvLayout : std::uint8_t {
   kGroups,    // one: for each key head its queries, its key, its value
 };
 
+// Attention with linear biases (arXiv:2108.12409): head h adds slopes[h] * j * scale to the scaled
+// score of the key at position j.
+struct AlibiSpec {
+  std::vector<float> slopes;  // one a head; empty: none
+  float scale = 1;
+  bool in_bf16 = false;  // slopes, positions and their products are rounded to BF16
+};
+
 struct GqaSpec {
   std::vector<LinearSpec> qkv;  // three or one, by layout
   QkvLayout layout = QkvLayout::kSeparate;
@@ -99,6 +118,7 @@ struct GqaSpec {
   float softcap = 0;        // of the scores; 0: none
   std::int64_t window = 0;  // keys that a query sees, its own included; 0: all before it
   RopeSpec rope;
+  AlibiSpec alibi;
 
   std::int64_t q_width() const { return heads * head_dim; }
   std::int64_t kv_width() const { return kv_heads * head_dim; }
@@ -152,9 +172,19 @@ struct MtpSpec {
   std::optional<LinearSpec> embedding;
 };
 
+// Where a layer's norms stand; h is the residual stream and f a half of the layer.
+enum class NormPlace : std::uint8_t {
+  kInput,   // h += f(norm h)
+  kStream,  // h = norm h, then h += f(h)
+  kSum,     // h = norm(h + f(h))
+};
+
 struct LayerSpec {
   int index = 0;
-  std::string prefix;                                // "model.layers.3."
+  std::string prefix;  // "model.layers.3."
+  NormPlace norm_place = NormPlace::kInput;
+  // Both halves read the layer's input; the MLP's norm is attention's where it has none of its own.
+  bool parallel = false;
   std::optional<NormSpec> attention_norm, mlp_norm;  // of what each half reads
   // Of each half's output, before it is added.
   std::optional<NormSpec> attention_out_norm, mlp_out_norm;
@@ -167,11 +197,18 @@ struct LayerSpec {
 struct ModelSpec {
   std::string architecture;  // model_type of config.json
   std::int64_t vocabulary = 0, hidden = 0, max_position = 0;
-  LinearSpec embedding;       // [vocabulary, hidden]
-  float embedding_scale = 1;  // multiplies the embedding of every token
-  NormSpec final_norm;
-  LinearSpec head;          // its module equals the embedding's where they are tied
-  std::string head_module;  // the name of the head in the files, e.g. "lm_head"
+  std::string base_prefix;  // of every name but the head's; a file may leave it away
+  LinearSpec embedding;     // [vocabulary, hidden], or narrower before embedding_proj
+  std::optional<LinearSpec> embedding_proj;  // widens the embedding to hidden
+  float embedding_scale = 1;                 // multiplies the embedding of every token
+  std::optional<LinearSpec> positions;       // one learned row a position, added to the embedding
+  std::int64_t first_position = 0;           // the row of position 0
+  std::optional<NormSpec> embedding_norm;    // then
+  std::optional<NormSpec> final_norm;
+  std::optional<LinearSpec> head_proj;    // narrows what the head reads
+  LinearSpec head;                        // its module equals the embedding's where they are tied
+  std::string head_module;                // the name of the head in the files, e.g. "lm_head"
+  std::vector<std::string> head_aliases;  // names that files have given it
   bool tied = false;
   float logit_scale = 1;              // multiplies the head's output
   float logit_softcap = 0;            // then: cap * tanh(logit / cap); 0: none
@@ -179,6 +216,8 @@ struct ModelSpec {
   std::vector<LayerSpec> mtp_layers;  // calibrated as further layers
   std::vector<std::string>
       ignored_buffers;  // suffixes of tensors to drop by name, e.g. rotary inv_freq
+
+  std::string head_bias() const { return head_module + ".bias"; }
 };
 
 // One tensor that the checkpoint must (or may) hold.
@@ -197,6 +236,12 @@ std::vector<TensorSpec> inventory(const ModelSpec& spec);
 
 // Columns that linears of one input make together.
 std::int64_t out_columns(const std::vector<LinearSpec>& linears);
+
+// The linears outside the layers but embedding and head.
+std::vector<const LinearSpec*> outer_linears(const ModelSpec& spec);
+
+// Takes base_prefix off every name that has it.
+void strip_base_prefix(ModelSpec& spec);
 
 // Every linear of a layer, in the order in which they are evaluated.
 std::vector<const LinearSpec*> linears_of(const LayerSpec& layer);

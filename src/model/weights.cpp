@@ -21,24 +21,26 @@ bool aligned(const TensorView& view) {
   return reinterpret_cast<std::uintptr_t>(view.data) % bytes == 0;
 }
 
+// A host matrix of F32 with rows and columns exchanged.
+Tensor transposed(const Tensor& matrix) {
+  const tensor::ConstMatrixView from = matrix.matrix();
+  Tensor out({from.cols, from.rows}, Dtype::kF32);
+  for (std::int64_t i = 0; i < from.rows; ++i)
+    for (std::int64_t j = 0; j < from.cols; ++j)
+      out.as<float>()[j * from.rows + i] = from.row<float>(i)[j];
+  return out;
+}
+
 class CheckpointWeights final : public WeightSource {
  public:
   CheckpointWeights(const Checkpoint& checkpoint, compute::Backend& backend)
       : checkpoint_(&checkpoint), backend_(&backend) {}
 
   WeightHandle linear(const LinearSpec& spec) override {
-    const std::string name = spec.weight();
-    const TensorView stored = checked(name, {spec.out_features, spec.in_features});
-    if (stored.dtype == Dtype::kF32) return resident(name, stored);
-    auto weight = std::make_shared<Tensor>(
-        backend_->memory().allocate({spec.out_features, spec.in_features}, Dtype::kF32));
-    const OnDevice codes = on_device(stored);
-    if (stored.dtype == Dtype::kF8E4M3)
-      decode_fp8(name, codes.view, weight->matrix());
-    else
-      backend_->codec().to_f32(codes.view, weight->matrix());
-    checkpoint_->release(name);
-    return weight;
+    const WeightHandle stored = f32_matrix(spec.weight(), stored_shape(spec));
+    if (!spec.transposed) return stored;
+    const Tensor turned = transposed(backend_->memory().download(stored->view()));
+    return std::make_shared<Tensor>(backend_->memory().upload(turned.view()));
   }
 
   WeightHandle bias(const LinearSpec& spec) override {
@@ -120,6 +122,19 @@ class CheckpointWeights final : public WeightSource {
     Tensor::Release pages(bytes, [owner, name](void*) { owner->release(name); });
     return std::make_shared<Tensor>(stored.shape, stored.dtype, bytes, stored.device,
                                     std::move(pages));
+  }
+
+  WeightHandle f32_matrix(const std::string& name, const tensor::Shape& shape) {
+    const TensorView stored = checked(name, shape);
+    if (stored.dtype == Dtype::kF32) return resident(name, stored);
+    auto weight = std::make_shared<Tensor>(backend_->memory().allocate(shape, Dtype::kF32));
+    const OnDevice codes = on_device(stored);
+    if (stored.dtype == Dtype::kF8E4M3)
+      decode_fp8(name, codes.view, weight->matrix());
+    else
+      backend_->codec().to_f32(codes.view, weight->matrix());
+    checkpoint_->release(name);
+    return weight;
   }
 
   WeightHandle f32_vector(const std::string& name, const tensor::Shape& shape, float offset = 0) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/blocks.h"
 #include "quant/gptq.h"
 #include "quant/norm_correction.h"
 #include "quant/teacher_target.h"
@@ -21,10 +22,9 @@ struct Seen {
 };
 
 Seen observe(const HeadRefitArgs& args, const model::Sequences& sequences) {
-  const model::NormSpec& norm = args.plan.spec.final_norm;
   const std::int64_t hidden = args.plan.spec.hidden;
   Seen seen{stats::Gram(args.backend, hidden), stats::CrossGram(args.backend, hidden, hidden)};
-  const auto weight = args.source.vector(norm.weight);
+  const model::Norm norm(args.backend, args.source, *args.plan.spec.final_norm);
   for (const model::Tile& tile : model::tiles_of(sequences)) {
     Tensor own = args.backend.memory().allocate({tile.rows, hidden}, Dtype::kF32);
     Tensor original = args.backend.memory().allocate({tile.rows, hidden}, Dtype::kF32);
@@ -32,10 +32,10 @@ Seen observe(const HeadRefitArgs& args, const model::Sequences& sequences) {
     {
       const auto lease = args.store.lease(model::Slot::kHidden, tile.first_row, tile.rows,
                                           model::ActivationStore::Access::kRead);
-      args.backend.neural().rms_norm(lease->view(), weight->as<float>(), norm.eps, own.matrix());
+      norm.apply(lease->view(), own.matrix());
     }
     args.teacher.stream(tile.first_row, raw.matrix());
-    args.backend.neural().rms_norm(raw.matrix(), weight->as<float>(), norm.eps, original.matrix());
+    norm.apply(raw.matrix(), original.matrix());
     args.backend.linalg().scale_add(1.0F, original.matrix(), -1.0F, own.matrix());
     seen.gram.observe(own.matrix());
     seen.cross.observe(original.matrix(), own.matrix());
@@ -66,23 +66,23 @@ void refit_norm(const HeadRefitArgs& args, const Seen& seen, StepWriter& writer)
   const model::ModelSpec& spec = args.plan.spec;
   const Recipe& recipe = args.plan.bound.recipe;
   const auto head = args.source.linear(spec.head);
-  const auto norm = args.source.vector(spec.final_norm.weight);
+  const auto norm = args.source.vector(spec.final_norm->weight);
   Tensor weight = args.backend.memory().download(norm->view());
   const std::vector<double> factors =
       quant::norm_correction(args.backend, head->matrix(), seen.gram, seen.cross,
                              {recipe.rel_damp, recipe.refinement.teacher_share});
   // What is stored lacks the offset.
-  const float offset = spec.final_norm.weight.offset;
+  const float offset = spec.final_norm->weight.offset;
   for (std::size_t k = 0; k < factors.size(); ++k)
     weight.as<float>()[k] = static_cast<float>(weight.as<float>()[k] * factors[k]) - offset;
-  writer.refitted(spec.final_norm.weight.name, args.backend.memory().upload(weight.view()));
+  writer.refitted(spec.final_norm->weight.name, args.backend.memory().upload(weight.view()));
 }
 
 }  // namespace
 
 void refit_head(const HeadRefitArgs& args, const model::Sequences& sequences, StepWriter& writer) {
   const model::ModelSpec& spec = args.plan.spec;
-  const bool norm = args.plan.refits(spec.final_norm.weight.name);
+  const bool norm = spec.final_norm && args.plan.refits(spec.final_norm->weight.name);
   if (!norm && !args.plan.refits(spec.head.weight())) return;
   const Seen seen = observe(args, sequences);
   if (norm)

@@ -42,7 +42,7 @@ std::int64_t slot_columns(const model::LayerSpec& layer, std::int64_t hidden) {
     const auto& moe = std::get<model::MoeSpec>(layer.mlp);
     mlp = 2 * hidden + (moe.shared ? moe.shared->down.in_features : 0);
   }
-  return std::max(attention, mlp);
+  return std::max(attention, mlp) + (layer.parallel ? hidden : 0);
 }
 
 // Columns per token that the teacher remembers of a layer: two residual streams, and what every

@@ -105,7 +105,9 @@ class Ledger {
     if (!refinement.teacher || !refinement.unquantized || plan_.tokens == 0) return false;
     if (tensor.role == model::Role::kRouter) return true;
     const model::ModelSpec& spec = plan_.spec;
-    return tensor.name == (spec.tied ? spec.final_norm.weight.name : spec.head.weight());
+    // A correction of the norm's rows would be one of its bias as well.
+    if (!spec.final_norm || spec.head_proj || (spec.tied && spec.final_norm->bias)) return false;
+    return tensor.name == (spec.tied ? spec.final_norm->weight.name : spec.head.weight());
   }
 
   void pack(const model::LinearSpec& spec) {
@@ -183,7 +185,7 @@ void add_steps(Plan& plan, const Checkpoint& source) {
              [&](const model::TensorSpec& tensor) { return tensor.layer == layer.index; });
   };
   const auto of_head = [&](const model::TensorSpec& tensor) {
-    return tensor.name == plan.spec.final_norm.weight.name ||
+    return (plan.spec.final_norm && tensor.name == plan.spec.final_norm->weight.name) ||
            tensor.name == plan.spec.head_module + ".weight";
   };
   add_step({"embedding", nullptr, false, false, 0, 0},

@@ -20,7 +20,7 @@ namespace {
 constexpr std::array<std::int64_t, 3> kGroupSizes{128, 64, 32};
 
 std::vector<const model::LinearSpec*> all_linears(const model::ModelSpec& spec) {
-  std::vector<const model::LinearSpec*> all;
+  std::vector<const model::LinearSpec*> all = model::outer_linears(spec);
   for (const auto* layers : {&spec.layers, &spec.mtp_layers})
     for (const auto& layer : *layers) {
       const auto linears = model::linears_of(layer);
@@ -52,6 +52,17 @@ std::vector<const model::LinearSpec*> select(const Recipe& recipe, const model::
                       "no linear of the model is left to quantize")
         .suggest("'whit inspect MODEL' lists the names that patterns are matched against");
   return selected;
+}
+
+// DEVIATION: what is stored as [in, out] (GPT-2's Conv1D) is not quantized. Transformers'
+// compressed-tensors looks for modules of class Linear and would leave such a layer at random: see
+// docs/architectures.md.
+void refuse_transposed(const model::LinearSpec& linear) {
+  if (!linear.transposed) return;
+  throw base::Error(ErrorKind::kUnsupported, linear.weight(),
+                    "stored as [in, out], a Conv1D; expected a Linear, the only kind of layer that "
+                    "Transformers loads quantized")
+      .suggest("leave such weights out with --ignore");
 }
 
 // The group size that fits every width, or the one asked for.
@@ -106,10 +117,21 @@ std::vector<std::string> gate_patterns(const model::ModelSpec& spec) {
   return patterns;
 }
 
+// Loaders match the names of modules, which have the base's prefix where the files leave it away.
+void add_full_names(std::vector<std::string>& list, const model::ModelSpec& spec) {
+  if (spec.embedding.module.starts_with(spec.base_prefix)) return;
+  std::vector<std::string> full;
+  for (const auto* linear : all_linears(spec))
+    if (std::find(list.begin(), list.end(), linear->module) != list.end())
+      full.push_back(spec.base_prefix + linear->module);
+  list.insert(list.end(), full.begin(), full.end());
+}
+
 // Patterns that loaders of this field know, then exact names for whatever they miss.
 std::vector<std::string> ignore_list(const Recipe& recipe, const model::ModelSpec& spec,
                                      const BoundRecipe& bound) {
   std::vector<std::string> list{"lm_head"};
+  if (spec.head_module != list.front()) list.push_back(spec.head_module);
   const auto linears = all_linears(spec);
   const auto has_role = [&](model::Role role) {
     return std::any_of(linears.begin(), linears.end(),
@@ -142,6 +164,7 @@ std::vector<std::string> ignore_list(const Recipe& recipe, const model::ModelSpe
     else if (linear->role != model::Role::kEmbedding && !matcher.matches(linear->module))
       list.push_back(linear->module);
   }
+  add_full_names(list, spec);
   return list;
 }
 
@@ -225,7 +248,10 @@ BoundRecipe bind_recipe(const Recipe& recipe, const model::ModelSpec& spec,
   BoundRecipe bound;
   bound.recipe = recipe;
   const auto selected = select(recipe, spec);
-  for (const auto* linear : selected) bound.quantized.insert(linear->module);
+  for (const auto* linear : selected) {
+    refuse_transposed(*linear);
+    bound.quantized.insert(linear->module);
+  }
 
   bound.weights.num_bits = recipe.bits;
   bound.weights.symmetric = recipe.symmetric;

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "formats/format.h"
 #include "model/arch.h"
+#include "model/inventory.h"
 #include "model/spec.h"
 
 namespace whit::report {
@@ -38,7 +39,8 @@ void add_companions(const checkpoint::Checkpoint& checkpoint, const formats::Pac
 
 Roles roles_of(const checkpoint::Checkpoint& checkpoint, Inspection& inspection) {
   Roles roles;
-  const auto spec = model::spec_from_config(checkpoint.config());
+  auto spec = model::spec_from_config(checkpoint.config());
+  model::resolve_names(spec, checkpoint);
   const formats::PackedReader packed(checkpoint);
   for (const auto& tensor : model::inventory(spec)) {
     const bool stored = checkpoint.has(tensor.name);

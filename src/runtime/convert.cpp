@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "checkpoint/json_file.h"
 #include "formats/format.h"
-#include "model/arch.h"
+#include "model/inventory.h"
 #include "numeric/float_codec.h"
 #include "pipeline/carry_over.h"
 #include "runtime/weights.h"
@@ -61,7 +61,7 @@ Quantized quantized_of(const checkpoint::Checkpoint& checkpoint,
 }
 
 std::vector<Item> items_of(const checkpoint::Checkpoint& checkpoint, Dtype dtype) {
-  const auto inventory = model::inventory(model::spec_from_config(checkpoint.config()));
+  const auto inventory = model::inventory(model::load_spec(checkpoint));
   const auto quantized = quantized_of(checkpoint, inventory);
   std::set<std::string, std::less<>> exact;  // stay F32
   for (const auto& tensor : inventory)

@@ -115,7 +115,7 @@ std::uint64_t activation_bytes_per_token(const model::ModelSpec& spec) {
         std::visit([](const auto& a) { return attention_columns(a); }, layer.attention);
     const auto mlp =
         std::visit([&](const auto& m) { return mlp_columns(m, spec.hidden); }, layer.mlp);
-    columns = std::max({columns, attention, mlp});
+    columns = std::max({columns, attention, mlp}) + (layer.parallel ? spec.hidden : 0);
   }
   return f32_bytes(columns + spec.hidden);
 }

@@ -20,11 +20,12 @@ double inner(const Tensor& a, const Tensor& b) {
 struct Heads {
   std::int64_t tokens, heads, kv_heads, k_dim, shared_dim, v_dim, window;
   float softcap = 0;
+  bool biased = false;
 };
 
 struct Problem {
   Heads n;
-  Tensor q, k, shared, v, dout;
+  Tensor q, k, shared, v, dout, bias;
 
   explicit Problem(const Heads& heads)
       : n(heads),
@@ -32,7 +33,8 @@ struct Problem {
         k(random_f32({n.tokens, n.kv_heads * n.k_dim}, 2)),
         shared(random_f32({n.tokens, std::max<std::int64_t>(n.shared_dim, 1)}, 3)),
         v(random_f32({n.tokens, n.kv_heads * n.v_dim}, 4)),
-        dout(random_f32({n.tokens, n.heads * n.v_dim}, 5)) {}
+        dout(random_f32({n.tokens, n.heads * n.v_dim}, 5)),
+        bias(random_f32({n.heads, n.tokens + 2}, 6)) {}
 
   AttentionArgs args() const {
     AttentionArgs args;
@@ -46,14 +48,20 @@ struct Problem {
     args.scale = 0.4F;
     args.window = n.window;
     args.softcap = n.softcap;
+    if (n.biased) args.key_bias = bias.matrix();
     return args;
   }
 };
 
-const std::vector<Heads> kHeads{{1, 1, 1, 4, 0, 4, 0},       {9, 2, 2, 8, 0, 6, 0},
-                                {70, 4, 2, 16, 0, 8, 0},     {65, 3, 3, 8, 4, 6, 0},
-                                {40, 2, 1, 8, 0, 8, 7},      {70, 2, 1, 8, 0, 8, 0, 1.5F},
-                                {30, 2, 2, 6, 4, 8, 9, 0.7F}};
+const std::vector<Heads> kHeads{{1, 1, 1, 4, 0, 4, 0},
+                                {9, 2, 2, 8, 0, 6, 0},
+                                {70, 4, 2, 16, 0, 8, 0},
+                                {65, 3, 3, 8, 4, 6, 0},
+                                {40, 2, 1, 8, 0, 8, 7},
+                                {70, 2, 1, 8, 0, 8, 0, 1.5F},
+                                {30, 2, 2, 6, 4, 8, 9, 0.7F},
+                                {70, 6, 3, 8, 0, 8, 0, 0, true},
+                                {30, 2, 2, 8, 0, 8, 9, 1.5F, true}};
 
 TEST_P(GradientContract, AttentionIsTheSlopeOfAttention) {
   for (const Heads& heads : kHeads) {
@@ -90,23 +98,32 @@ TEST_P(GradientContract, AttentionIsTheSlopeOfAttention) {
   }
 }
 
-TEST_P(GradientContract, RmsNormIsTheSlopeOfRmsNorm) {
-  Tensor x = random_f32({7, 33}, 1);
+TEST_P(GradientContract, NormIsTheSlopeOfNorm) {
   const Tensor w = random_f32({1, 33}, 2);
+  const Tensor b = random_f32({1, 33}, 5);
   const Tensor dy = random_f32({7, 33}, 3);
-  Tensor dx({7, 33}, Dtype::kF32);
-  backend->gradient().rms_norm(x.matrix(), w.as<float>(), 1e-2F, dy.matrix(), dx.matrix());
-  const Tensor along = random_f32({7, 33}, 4);
-  const Tensor before = clone(x);
-  double difference = 0;
-  for (const float sign : {1.0F, -1.0F}) {
-    for (std::int64_t i = 0; i < x.elements(); ++i)
-      x.as<float>()[i] = before.as<float>()[i] + sign * 4e-3F * along.as<float>()[i];
-    Tensor y({7, 33}, Dtype::kF32);
-    oracle->neural().rms_norm(x.matrix(), w.as<float>(), 1e-2F, y.matrix());
-    difference += static_cast<double>(sign) * inner(y, dy);
-  }
-  EXPECT_NEAR(inner(dx, along), difference / 8e-3, 1e-3 * (1 + std::sqrt(inner(dx, dx))));
+  for (const bool centered : {false, true})
+    for (const float* weight : {w.as<float>(), static_cast<const float*>(nullptr)}) {
+      Tensor x = random_f32({7, 33}, 1);
+      for (std::int64_t i = 0; i < x.elements(); ++i) x.as<float>()[i] += 0.7F;
+      const NormArgs args{centered, weight, b.as<float>(), 1e-2F};
+      Tensor dx({7, 33}, Dtype::kF32);
+      backend->gradient().norm(x.matrix(), args, dy.matrix(), dx.matrix());
+      Tensor in_place = clone(dy);
+      backend->gradient().norm(x.matrix(), args, in_place.matrix(), in_place.matrix());
+      expect_same_bytes(in_place, dx);
+      const Tensor along = random_f32({7, 33}, 4);
+      const Tensor before = clone(x);
+      double difference = 0;
+      for (const float sign : {1.0F, -1.0F}) {
+        for (std::int64_t i = 0; i < x.elements(); ++i)
+          x.as<float>()[i] = before.as<float>()[i] + sign * 4e-3F * along.as<float>()[i];
+        Tensor y({7, 33}, Dtype::kF32);
+        oracle->neural().norm(x.matrix(), args, y.matrix());
+        difference += static_cast<double>(sign) * inner(y, dy);
+      }
+      EXPECT_NEAR(inner(dx, along), difference / 8e-3, 1e-3 * (1 + std::sqrt(inner(dx, dx))));
+    }
 }
 
 }  // namespace

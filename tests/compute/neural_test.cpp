@@ -44,15 +44,49 @@ TEST_P(NeuralContract, RmsNorm) {
     const Tensor w = random_f32({width}, 3);
     Tensor out({9, width}, Dtype::kF32);
     Tensor expected({9, width}, Dtype::kF32);
-    backend->neural().rms_norm(x.matrix(), w.as<float>(), 1e-6F, out.matrix());
-    oracle->neural().rms_norm(x.matrix(), w.as<float>(), 1e-6F, expected.matrix());
+    backend->neural().norm(x.matrix(), {false, w.as<float>(), nullptr, 1e-6F}, out.matrix());
+    oracle->neural().norm(x.matrix(), {false, w.as<float>(), nullptr, 1e-6F}, expected.matrix());
     expect_within(out, expected, expected, 5 * kEps);
   }
   const Tensor zero({1, 8}, Dtype::kF32);
   const Tensor w = random_f32({8}, 3);
   Tensor out({1, 8}, Dtype::kF32);
-  backend->neural().rms_norm(zero.matrix(), w.as<float>(), 1e-6F, out.matrix());
+  backend->neural().norm(zero.matrix(), {false, w.as<float>(), nullptr, 1e-6F}, out.matrix());
   for (int j = 0; j < 8; ++j) EXPECT_EQ(out.as<float>()[j], 0.0F);
+}
+
+TEST_P(NeuralContract, LayerNorm) {
+  for (const std::int64_t width : {2, 15, 64, 333}) {
+    Tensor x = random_f32({9, width}, 2, 3.0F);
+    // A mean that dwarfs what varies: the row is centered before anything is squared.
+    for (std::int64_t j = 0; j < width; ++j) x.as<float>()[width + j] += 1e4F;
+    const Tensor w = random_f32({width}, 3);
+    const Tensor b = random_f32({width}, 4);
+    for (const float* weight : {w.as<float>(), static_cast<const float*>(nullptr)})
+      for (const float* bias : {b.as<float>(), static_cast<const float*>(nullptr)})
+        for (const bool centered : {true, false}) {
+          const NormArgs args{centered, weight, bias, 1e-5F};
+          Tensor out({9, width}, Dtype::kF32);
+          Tensor expected({9, width}, Dtype::kF32);
+          backend->neural().norm(x.matrix(), args, out.matrix());
+          oracle->neural().norm(x.matrix(), args, expected.matrix());
+          // The product may nearly cancel against the bias.
+          Tensor bound = absolute(expected);
+          for (std::int64_t i = 0; bias != nullptr && i < bound.elements(); ++i)
+            bound.as<float>()[i] += 2 * std::abs(bias[i % width]);
+          expect_within(out, expected, bound, 6 * kEps);
+          Tensor in_place = clone(x);
+          backend->neural().norm(in_place.matrix(), args, in_place.matrix());
+          expect_same_bytes(in_place, out);
+        }
+  }
+  // By hand: 1, 2, 3, 6 has mean 3 and variance 3.5.
+  const float row[] = {1, 2, 3, 6};
+  Tensor x({1, 4}, Dtype::kF32);
+  std::copy(std::begin(row), std::end(row), x.as<float>());
+  Tensor out({1, 4}, Dtype::kF32);
+  backend->neural().norm(x.matrix(), {true, nullptr, nullptr, 0.5F}, out.matrix());
+  for (int j = 0; j < 4; ++j) EXPECT_FLOAT_EQ(out.as<float>()[j], (row[j] - 3.0F) / 2.0F);
 }
 
 TEST_P(NeuralContract, RopeInBothLayouts) {

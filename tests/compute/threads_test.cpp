@@ -216,7 +216,8 @@ TEST(Threads, RowFunctions) {
   expect_same_for_any_thread_count([&](Backend& backend) {
     Neural& neural = backend.neural();
     Tensor normed({257, 130}, Dtype::kF32);
-    neural.rms_norm(x.matrix(), w.as<float>(), 1e-6F, normed.matrix());
+    neural.norm(x.matrix(), {false, w.as<float>(), nullptr, 1e-6F}, normed.matrix());
+    neural.norm(normed.matrix(), {true, w.as<float>(), w.as<float>(), 1e-5F}, normed.matrix());
     Tensor gated({257, 130}, Dtype::kF32);
     neural.activate(Activation::kSilu, normed.matrix(), x.matrix(), gated.matrix());
     neural.rope(gated.matrix(), 2, 1, 65, table.matrix().sub(0, 64, 0, 64), true, ids);

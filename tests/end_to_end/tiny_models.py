@@ -1,4 +1,7 @@
-"""Every tiny model of tests/golden/model, of every architecture: quantize -> verify -> eval, all linears."""
+"""Every tiny model of tests/golden/model, of every architecture: quantize -> verify -> eval, all linears.
+
+At the default quality; the first model of each architecture at the others too.
+"""
 import json
 import math
 import pathlib
@@ -48,12 +51,13 @@ def widths(model):
             if name != "__metadata__" and len(entry["shape"]) == 2 and name.endswith(".weight")]
 
 
-def quantize_verify_eval(source):
+def quantize_verify_eval(source, quality):
     model = prepare(source)
     group = math.gcd(*widths(model))
     output = f"{model}-quantized"
     report = whit.run_json("quantize", model, output, "--bits", "8", "--group-size", group, "--calibration", "ids.jsonl",
-                           "--num-calibration-samples", "6", "--max-sequence-length", LENGTH, "--threads", "1")
+                           "--num-calibration-samples", "6", "--max-sequence-length", LENGTH, "--threads", "1",
+                           "--quality", quality)
     inspected = whit.run_json("inspect", model)
     linears = [t["name"] for t in inspected["tensors"] if t["role"] and t["role"].startswith(("attn_", "mlp_"))
                and t["name"].endswith(".weight")]
@@ -65,9 +69,20 @@ def quantize_verify_eval(source):
     scores = whit.run_json("eval", output, "--text", "text.txt", "--window", LENGTH, "--reference", model)
     whit.expect(scores["tokens"] > LENGTH, f"{model}: {scores['tokens']} tokens")
     # Eight bits lose little; a linear that reads or writes the wrong rows would lose nearly all.
-    whit.expect(0 <= scores["mean_kl_nats"] < 0.05, f"{model}: KL {scores['mean_kl_nats']}")
+    whit.expect(0 <= scores["mean_kl_nats"] < 0.05, f"{model}, {quality}: KL {scores['mean_kl_nats']}")
     shutil.rmtree(model)
     shutil.rmtree(output)
+
+
+def is_refused(source):
+    """Conv1D weights are stored as [in, out], which no loader takes quantized; the model computes all the same."""
+    model = prepare(source)
+    error = whit.run("quantize", model, f"{model}-quantized", "--bits", "8", "--group-size", "channel", "--method", "rtn",
+                     code=4)[1]
+    whit.expect("Conv1D" in error, f"{model}: {error}")
+    scores = whit.run_json("eval", model, "--text", "text.txt", "--window", LENGTH)
+    whit.expect(scores["tokens"] > LENGTH, f"{model}: {scores['tokens']} tokens")
+    shutil.rmtree(model)
 
 
 def main():
@@ -75,8 +90,15 @@ def main():
     listed = {row["model_type"] for row in whit.run_json("inspect", "--architectures")["architectures"]}
     tested = {json.loads((path / "config.json").read_text())["model_type"] for path in models}
     whit.expect(listed == tested, f"listed and tested differ in {sorted(listed ^ tested)}")
+    seen = set()
     for source in models:
-        quantize_verify_eval(source)
+        model_type = json.loads((source / "config.json").read_text())["model_type"]
+        if model_type == "gpt2":
+            is_refused(source)
+            continue
+        for quality in ["default"] if model_type in seen else ["fast", "default", "best"]:
+            quantize_verify_eval(source, quality)
+        seen.add(model_type)
 
 
 if __name__ == "__main__":

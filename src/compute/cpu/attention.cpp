@@ -29,6 +29,7 @@ class HeadBlock {
         v_(host::head_of(args.v, head / (args.heads / args.kv_heads))),
         out_(out.sub(first, count, head * args.v.dim, args.v.dim)),
         first_position_(k_.rows - args.q.data.rows + first),
+        bias_(args.key_bias.data == nullptr ? nullptr : args.key_bias.row<float>(head)),
         scores_(scratch),
         largest_(scratch + kQueries * kKeys),
         sums_(largest_ + kQueries) {}
@@ -72,6 +73,7 @@ class HeadBlock {
     std::fill_n(row + end, count - end, 0.0F);
     if (begin == end) return;
     if (args_.softcap > 0) softcap_row(row + begin, args_.softcap, end - begin);
+    if (bias_ != nullptr) add_to(row + begin, bias_ + key + begin, end - begin);
     const float before = largest_[i];
     const float now = std::max(before, max_of(row + begin, end - begin));
     const float kept = first_block ? 0.0F : std::exp(before - now);
@@ -88,6 +90,7 @@ class HeadBlock {
   ConstMatrixView v_;
   MatrixView out_;
   std::int64_t first_position_;
+  const float* bias_;
   float* scores_;
   float* largest_;
   float* sums_;

@@ -67,7 +67,7 @@ class HeadGradient {
     gemm_tile(count, length_, v_.cols, 1.0F, tile_at(dout, 0, 0), Transpose::kNo, tile_at(v_, 0, 0),
               Transpose::kYes, 0.0F, dp);
     for (std::int64_t i = 0; i < count; ++i)
-      through_softmax(row + i, p_ + i * length_, dp_ + i * length_);
+      through_softmax(head, row + i, p_ + i * length_, dp_ + i * length_);
     gemm_tile(length_, v_.cols, count, 1.0F, p, Transpose::kYes, tile_at(dout, 0, 0),
               Transpose::kNo, beta, tile_at(dv_, 0, 0));
     gemm_tile(length_, k_.cols, count, 1.0F, dp, Transpose::kYes, tile_at(q, 0, 0), Transpose::kNo,
@@ -83,7 +83,7 @@ class HeadGradient {
   }
 
   // p: scaled scores, then weights; dp: their gradient, then that of the unscaled scores.
-  void through_softmax(std::int64_t position, float* p, float* dp) const {
+  void through_softmax(std::int64_t head, std::int64_t position, float* p, float* dp) const {
     const std::int64_t begin = host::first_visible(position, args_.window);
     const std::int64_t count = position + 1 - begin;
     std::fill_n(p, begin, 0.0F);
@@ -93,6 +93,7 @@ class HeadGradient {
     p += begin;
     dp += begin;
     if (args_.softcap > 0) cap_scores(p, count);
+    if (args_.key_bias.data != nullptr) add_to(p, args_.key_bias.row<float>(head) + begin, count);
     const double sum = exp_row(p, max_of(p, count), count);
     scaled_copy(static_cast<float>(1.0 / sum), p, p, count);
     const auto mean = static_cast<float>(dot(p, dp, count));
@@ -117,6 +118,23 @@ class HeadGradient {
   MatrixView dk_, dv_;
 };
 
+// One row of Gradient::norm; `scratch` holds `size` numbers. dx may be dy.
+void norm_row_back(const float* x, const NormArgs& args, const float* dy, std::int64_t size,
+                   float* scratch, float* dx) {
+  const auto width = static_cast<double>(size);
+  const double middle = args.centered ? sum_of(x, size) / width : 0.0;
+  shifted_copy(x, middle, scratch, size);
+  const double rms =
+      1.0 / std::sqrt(sum_of_squares(scratch, size) / width + static_cast<double>(args.eps));
+  for (std::int64_t k = 0; k < size; ++k)
+    dx[k] = args.weight == nullptr ? dy[k] : args.weight[k] * dy[k];
+  const double mean = args.centered ? sum_of(dx, size) / width : 0.0;
+  const double along = dot(dx, scratch, size) * rms * rms / width;
+  for (std::int64_t k = 0; k < size; ++k)
+    dx[k] = static_cast<float>(
+        rms * (static_cast<double>(dx[k]) - mean - along * static_cast<double>(scratch[k])));
+}
+
 class CpuGradient final : public Gradient {
  public:
   explicit CpuGradient(int threads) : threads_(threads) {}
@@ -140,25 +158,14 @@ class CpuGradient final : public Gradient {
     }
   }
 
-  void rms_norm(ConstMatrixView x, const float* w, float eps, ConstMatrixView out_gradient,
-                MatrixView out) override {
-    base::check(x.rows == out.rows && x.cols == out.cols && x.rows == out_gradient.rows &&
-                    x.cols == out_gradient.cols,
-                "gradient of rms_norm: extents");
+  void norm(ConstMatrixView x, const NormArgs& args, ConstMatrixView out_gradient,
+            MatrixView out) override {
+    host::check_norm_gradient(x, out_gradient, out);
+    Scratch scratch(threads_, x.cols);
     parallel_pieces(threads_, x.rows, 16, [&](std::int64_t begin, std::int64_t count) {
-      for (std::int64_t t = begin; t < begin + count; ++t) {
-        const float* in = x.row<float>(t);
-        const float* dy = out_gradient.row<float>(t);
-        float* dx = out.row<float>(t);
-        const auto size = static_cast<double>(x.cols);
-        const double rms =
-            1.0 / std::sqrt(sum_of_squares(in, x.cols) / size + static_cast<double>(eps));
-        for (std::int64_t k = 0; k < x.cols; ++k) dx[k] = w[k] * dy[k];
-        const double along = dot(dx, in, x.cols) * rms * rms / size;
-        for (std::int64_t k = 0; k < x.cols; ++k)
-          dx[k] = static_cast<float>(
-              rms * (static_cast<double>(dx[k]) - along * static_cast<double>(in[k])));
-      }
+      for (std::int64_t t = begin; t < begin + count; ++t)
+        norm_row_back(x.row<float>(t), args, out_gradient.row<float>(t), x.cols, scratch.mine(),
+                      out.row<float>(t));
     });
   }
 

@@ -36,12 +36,23 @@ class CpuNeural final : public Neural {
     });
   }
 
-  void rms_norm(ConstMatrixView x, const float* w, float eps, MatrixView out) override {
-    check(x.rows == out.rows && x.cols == out.cols, "rms_norm: extents");
+  void norm(ConstMatrixView x, const NormArgs& args, MatrixView out) override {
+    check(x.rows == out.rows && x.cols == out.cols, "norm: extents");
+    const auto width = static_cast<double>(x.cols);
     over_rows(x.rows, x.cols, [&](std::int64_t t) {
-      const double mean = sum_of_squares(x.row<float>(t), x.cols) / static_cast<double>(x.cols);
-      const double factor = 1.0 / std::sqrt(mean + static_cast<double>(eps));
-      norm_row(x.row<float>(t), w, static_cast<float>(factor), out.row<float>(t), x.cols);
+      const float* from = x.row<float>(t);
+      float* to = out.row<float>(t);
+      if (args.centered) {
+        shifted_copy(from, sum_of(from, x.cols) / width, to, x.cols);
+        from = to;
+      }
+      const double mean = sum_of_squares(from, x.cols) / width;
+      const auto factor = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(args.eps)));
+      if (args.weight != nullptr)
+        norm_row(from, args.weight, factor, to, x.cols);
+      else
+        scaled_copy(factor, from, to, x.cols);
+      if (args.bias != nullptr) add_to(to, args.bias, x.cols);
     });
   }
 
@@ -127,7 +138,7 @@ class CpuNeural final : public Neural {
       float* row = logits.row<float>(t);
       const float largest = max_of(row, logits.cols);
       const double sum = sum_exp(row, largest, logits.cols);
-      subtract(row, static_cast<double>(largest) + std::log(sum), logits.cols);
+      shifted_copy(row, static_cast<double>(largest) + std::log(sum), row, logits.cols);
     });
   }
 

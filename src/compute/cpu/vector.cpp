@@ -43,6 +43,19 @@ WHIT_MULTIVERSION double dot(const float* a, const float* b, std::int64_t size) 
   return sum;
 }
 
+WHIT_MULTIVERSION double sum_of(const float* a, std::int64_t size) {
+  Doubles sums{};
+  Floats x;
+  std::int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    load(a + i, x);
+    sums += __builtin_convertvector(x, Doubles);
+  }
+  double sum = sum_lanes<double>(sums);
+  for (; i < size; ++i) sum += static_cast<double>(a[i]);
+  return sum;
+}
+
 WHIT_MULTIVERSION double sum_of_squares(const float* a, std::int64_t size) {
   Doubles sums{};
   Floats x;
@@ -109,9 +122,9 @@ WHIT_MULTIVERSION double sum_exp(const float* a, float shift, std::int64_t size)
   return sum_lanes<double>(sums);
 }
 
-WHIT_MULTIVERSION void subtract(float* a, double shift, std::int64_t size) {
+WHIT_MULTIVERSION void shifted_copy(const float* a, double shift, float* out, std::int64_t size) {
   for (std::int64_t i = 0; i < size; ++i)
-    a[i] = static_cast<float>(static_cast<double>(a[i]) - shift);
+    out[i] = static_cast<float>(static_cast<double>(a[i]) - shift);
 }
 
 WHIT_MULTIVERSION void rotate_halves(float* a, float* b, const float* c, const float* s,

@@ -14,17 +14,18 @@ void add_scaled(float factor, const float* in, float* inout, std::int64_t size);
 // out = a + factor * b.
 void triad(const float* a, float factor, const float* b, float* out, std::int64_t size);
 double dot(const float* a, const float* b, std::int64_t size);  // products and sum in double
+double sum_of(const float* a, std::int64_t size);               // in double
 double sum_of_squares(const float* a, std::int64_t size);       // in double
 float max_of(const float* a, std::int64_t size);                // -inf where size is 0
 
+// out = a - shift, subtracted in double.
+void shifted_copy(const float* a, double shift, float* out, std::int64_t size);
 // out = w * (x * factor).
 void norm_row(const float* x, const float* w, float factor, float* out, std::int64_t size);
 // a = exp(a - shift); returns the sum in double. |relative error| of an element < 1.2e-7.
 double exp_row(float* a, float shift, std::int64_t size);
 // Sum of exp(a - shift), in double.
 double sum_exp(const float* a, float shift, std::int64_t size);
-// a -= shift.
-void subtract(float* a, double shift, std::int64_t size);
 // Rotates pairs (a[i], b[i]); c and s hold cosines and sines.
 void rotate_halves(float* a, float* b, const float* c, const float* s, std::int64_t size);
 void rotate_pairs(float* a, const float* c, const float* s, std::int64_t size);

@@ -24,6 +24,9 @@ void check_attention(const AttentionArgs& args, ConstMatrixView out) {
   const std::int64_t keys = args.k.data.rows;
   base::check(args.v.data.rows == keys && (!args.k_shared || args.k_shared->data.rows == keys),
               "attention: key and value rows");
+  base::check(args.key_bias.data == nullptr ||
+                  (args.key_bias.rows == args.heads && args.key_bias.cols >= keys),
+              "attention: bias of keys");
   base::check(args.q.data.rows <= keys, "attention: more queries than keys");
   base::check(out.rows == args.q.data.rows && out.cols == args.heads * args.v.dim,
               "attention: output extents");
@@ -41,6 +44,12 @@ void check_attention_gradient(const AttentionArgs& args, ConstMatrixView out_gra
                   has(out.v, args.kv_heads * args.v.dim) &&
                   (!args.k_shared || has(out.k_shared, args.k_shared->dim)),
               "gradient of attention: extents");
+}
+
+void check_norm_gradient(ConstMatrixView x, ConstMatrixView out_gradient, ConstMatrixView out) {
+  base::check(x.rows == out.rows && x.cols == out.cols && x.rows == out_gradient.rows &&
+                  x.cols == out_gradient.cols,
+              "gradient of a norm: extents");
 }
 
 }  // namespace whit::compute::host

@@ -18,6 +18,9 @@ void check_attention(const AttentionArgs& args, ConstMatrixView out);
 void check_attention_gradient(const AttentionArgs& args, ConstMatrixView out_gradient,
                               const AttentionGradients& out);
 
+// Throws kBug where a norm's rows, their gradient and the result differ in extents.
+void check_norm_gradient(ConstMatrixView x, ConstMatrixView out_gradient, ConstMatrixView out);
+
 // First key that the query at `position` may see.
 inline std::int64_t first_visible(std::int64_t position, std::int64_t window) {
   return window > 0 && position + 1 > window ? position + 1 - window : 0;

@@ -37,6 +37,8 @@ void attend_one(const AttentionArgs& args, std::int64_t head, std::int64_t query
       const double cap = static_cast<double>(args.softcap);
       score = cap * std::tanh(score / cap);
     }
+    if (args.key_bias.data != nullptr)
+      score += static_cast<double>(args.key_bias.row<float>(head)[j]);
     p[static_cast<std::size_t>(j - first)] = score;
     largest = std::max(largest, score);
   }

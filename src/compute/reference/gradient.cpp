@@ -46,6 +46,7 @@ class OneQuery {
         score = cap * tanh;
         slope = 1 - tanh * tanh;
       }
+      if (args_.key_bias.data != nullptr) score += at(args_.key_bias, head_, j);
       p.push_back(score);
       slopes.push_back(slope);
       largest = std::max(largest, p.back());
@@ -108,21 +109,28 @@ class ReferenceGradient final : public Gradient {
         OneQuery(args, out_gradient, out, head, query).run();
   }
 
-  void rms_norm(ConstMatrixView x, const float* w, float eps, ConstMatrixView out_gradient,
-                MatrixView out) override {
+  void norm(ConstMatrixView x, const NormArgs& args, ConstMatrixView out_gradient,
+            MatrixView out) override {
+    host::check_norm_gradient(x, out_gradient, out);
+    const auto size = static_cast<double>(x.cols);
     for (std::int64_t t = 0; t < x.rows; ++t) {
-      double squares = 0;
-      double along = 0;
+      const auto weighted = [&](std::int64_t k) {
+        const double weight = args.weight == nullptr ? 1 : static_cast<double>(args.weight[k]);
+        return weight * at(out_gradient, t, k);
+      };
+      double middle = 0;
+      for (std::int64_t k = 0; args.centered && k < x.cols; ++k) middle += at(x, t, k) / size;
+      double squares = 0, along = 0, mean = 0;
       for (std::int64_t k = 0; k < x.cols; ++k) {
-        squares += at(x, t, k) * at(x, t, k);
-        along += static_cast<double>(w[k]) * at(out_gradient, t, k) * at(x, t, k);
+        const double centered = at(x, t, k) - middle;
+        squares += centered * centered;
+        along += weighted(k) * centered;
+        if (args.centered) mean += weighted(k) / size;
       }
-      const auto size = static_cast<double>(x.cols);
-      const double rms = 1.0 / std::sqrt(squares / size + static_cast<double>(eps));
+      const double rms = 1.0 / std::sqrt(squares / size + static_cast<double>(args.eps));
       for (std::int64_t k = 0; k < x.cols; ++k)
-        out.row<float>(t)[k] =
-            static_cast<float>(rms * (static_cast<double>(w[k]) * at(out_gradient, t, k) -
-                                      at(x, t, k) * along * rms * rms / size));
+        out.row<float>(t)[k] = static_cast<float>(
+            rms * (weighted(k) - mean - (at(x, t, k) - middle) * along * rms * rms / size));
     }
   }
 };

@@ -51,18 +51,24 @@ class ReferenceNeural final : public Neural {
     }
   }
 
-  void rms_norm(ConstMatrixView x, const float* w, float eps, MatrixView out) override {
-    check(x.rows == out.rows && x.cols == out.cols, "rms_norm: extents");
+  void norm(ConstMatrixView x, const NormArgs& args, MatrixView out) override {
+    check(x.rows == out.rows && x.cols == out.cols, "norm: extents");
+    const auto width = static_cast<double>(x.cols);
     for (std::int64_t t = 0; t < x.rows; ++t) {
       const float* in = x.row<float>(t);
-      double sum = 0;
+      double middle = 0;
+      for (std::int64_t j = 0; args.centered && j < x.cols; ++j)
+        middle += static_cast<double>(in[j]) / width;
+      double squares = 0;
       for (std::int64_t j = 0; j < x.cols; ++j)
-        sum += static_cast<double>(in[j]) * static_cast<double>(in[j]);
-      const double factor =
-          1.0 / std::sqrt(sum / static_cast<double>(x.cols) + static_cast<double>(eps));
-      for (std::int64_t j = 0; j < x.cols; ++j)
+        squares += std::pow(static_cast<double>(in[j]) - middle, 2);
+      const double factor = 1.0 / std::sqrt(squares / width + static_cast<double>(args.eps));
+      for (std::int64_t j = 0; j < x.cols; ++j) {
+        const double weight = args.weight == nullptr ? 1 : static_cast<double>(args.weight[j]);
+        const double bias = args.bias == nullptr ? 0 : static_cast<double>(args.bias[j]);
         out.row<float>(t)[j] =
-            static_cast<float>(static_cast<double>(w[j]) * static_cast<double>(in[j]) * factor);
+            static_cast<float>(weight * (static_cast<double>(in[j]) - middle) * factor + bias);
+      }
     }
   }
 

@@ -51,6 +51,28 @@ GqaSpec separate_attention(const std::string& module, int layer, const Attention
   return spec;
 }
 
+AttentionShape equal_heads(const Fields& config, std::string_view hidden_key,
+                           std::string_view heads_key) {
+  AttentionShape shape;
+  shape.hidden = config.integer(hidden_key);
+  shape.heads = shape.kv_heads = config.integer(heads_key);
+  if (shape.hidden % shape.heads != 0)
+    base::fail(ErrorKind::kInput, config.subject(hidden_key),
+               "found {}; expected a multiple of {} heads", shape.hidden, shape.heads);
+  shape.head_dim = shape.hidden / shape.heads;
+  return shape;
+}
+
+GqaSpec fused_attention(const std::string& qkv, const std::string& o, int layer,
+                        const AttentionShape& shape, QkvLayout layout, const RopeSpec& rope) {
+  GqaSpec spec = separate_attention("", layer, shape, rope);
+  spec.qkv = {linear(qkv, Role::kAttnQkv, shape.q_width() + 2 * shape.kv_width(), shape.hidden,
+                     {layer, Site::kAttnIn}, shape.qkv_bias)};
+  spec.layout = layout;
+  spec.o.module = o;
+  return spec;
+}
+
 void add_query_key_norms(GqaSpec& attention, const std::string& module, std::int64_t q_size,
                          std::int64_t k_size, float eps) {
   attention.q_norm = norm(module + "q_norm", q_size, eps);

@@ -28,6 +28,15 @@ struct AttentionDefaults {
 // hidden_size, num_attention_heads, num_key_value_heads, head_dim; both biases by attention_bias.
 AttentionShape read_attention(const Fields& config, const AttentionDefaults& defaults = {});
 
+// As many key heads as heads, each hidden / heads wide, under the names that a config gives them.
+// Errors: kInput where heads do not divide hidden.
+AttentionShape equal_heads(const Fields& config, std::string_view hidden_key,
+                           std::string_view heads_key);
+
+// One linear that makes queries, keys and values, and the output's; scale head_dim^-1/2.
+GqaSpec fused_attention(const std::string& qkv, const std::string& o, int layer,
+                        const AttentionShape& shape, QkvLayout layout, const RopeSpec& rope);
+
 // q_proj, k_proj, v_proj and o_proj under `module`; scale head_dim^-1/2.
 GqaSpec separate_attention(const std::string& module, int layer, const AttentionShape& shape,
                            const RopeSpec& rope);

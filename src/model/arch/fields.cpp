@@ -197,6 +197,11 @@ void Fields::refuse_true(std::string_view key) const {
     base::fail(ErrorKind::kUnsupported, subject(key), "found true; expected false");
 }
 
+void Fields::refuse_false(std::string_view key) const {
+  if (present(key) && !boolean_or(key, true))
+    base::fail(ErrorKind::kUnsupported, subject(key), "found false; expected true");
+}
+
 void Fields::refuse_present(std::string_view key) const {
   if (present(key))
     base::fail(ErrorKind::kUnsupported, subject(key), "found {}; expected null",

@@ -53,8 +53,9 @@ class Fields {
   // The bound of a soft cap; 0 where the field is null. Errors: kInput unless it is positive.
   float softcap_or(std::string_view key, float otherwise) const;
 
-  // Refuse (kUnsupported) a field that is true, or that is present and not null.
+  // Refuse (kUnsupported) a field that is true, false, or present and not null.
   void refuse_true(std::string_view key) const;
+  void refuse_false(std::string_view key) const;
   void refuse_present(std::string_view key) const;
   // Refuses (kUnsupported) any value of a text field but `expected`; absent is taken as `expected`.
   void require_text(std::string_view key, std::string_view expected) const;

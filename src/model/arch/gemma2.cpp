@@ -38,7 +38,7 @@ ModelSpec gemma_decoder(const Fields& config, std::string architecture, const De
   ModelSpec spec = dense_decoder(config, std::move(architecture), shape);
   if (!config.has("tie_word_embeddings")) tie_head(spec);
   spec.embedding_scale = std::sqrt(static_cast<float>(hidden));
-  spec.final_norm.weight.offset = 1;
+  spec.final_norm->weight.offset = 1;
   const double scalar = config.number_or("query_pre_attn_scalar", kDefaultScalar);
   if (!(scalar > kLeastScalar))
     base::fail(base::ErrorKind::kInput, config.subject("query_pre_attn_scalar"),

@@ -205,22 +205,27 @@ void require_finite(const RopeSpec& rope, const Fields& config) {
 
 }  // namespace
 
-std::int64_t rotary_columns(const Fields& config, std::int64_t head_dim, double otherwise) {
-  constexpr std::string_view kKey = "partial_rotary_factor";
+std::int64_t rotary_columns(const Fields& config, std::int64_t head_dim, double otherwise,
+                            std::string_view older) {
+  std::string_view name = "partial_rotary_factor";
   std::optional<Fields> holder;
-  if (config.present(kKey)) holder = config;
+  if (config.present(name)) holder = config;
   for (const std::string_view key : {"rope_parameters", "rope_scaling"})
-    if (config.present(key) && config.object(key).present(kKey)) holder = config.object(key);
-  const double factor = holder ? holder->number(kKey) : otherwise;
+    if (config.present(key) && config.object(key).present(name)) holder = config.object(key);
+  if (!holder && !older.empty() && config.present(older)) {
+    name = older;
+    holder = config;
+  }
+  const double factor = holder ? holder->number(name) : otherwise;
   const auto columns = static_cast<std::int64_t>(static_cast<double>(head_dim) * factor);
   if (!(factor > 0 && factor <= 1) || columns < 2)
-    base::fail(ErrorKind::kInput, (holder ? *holder : config).subject(kKey),
+    base::fail(ErrorKind::kInput, (holder ? *holder : config).subject(name),
                "found {}; expected more than 0, at most 1, and 2 columns of {}", factor, head_dim);
   return columns;
 }
 
 Rope read_rope(const Fields& config, const RopeShape& shape) {
-  const std::int64_t dim = shape.columns;
+  const std::int64_t dim = shape.rounds_up ? shape.columns + shape.columns % 2 : shape.columns;
   if (dim % 2 != 0 || dim > kMostColumns)
     base::fail(ErrorKind::kUnsupported, config.subject("head_dim"),
                "{} rotary columns; expected an even number up to {}", dim, kMostColumns);
@@ -232,13 +237,18 @@ Rope read_rope(const Fields& config, const RopeShape& shape) {
   rope.spec.theta = theta_of(config, scaling, shape);
   rope.spec.max_position = config.integer_or("max_position_embeddings", kDefaultMaxPosition);
   for (std::int64_t i = 0; i < dim / 2; ++i)
-    rope.spec.inv_freq.push_back(
-        std::pow(rope.spec.theta, -2.0 * static_cast<double>(i) / static_cast<double>(dim)));
+    rope.spec.inv_freq.push_back(std::pow(
+        rope.spec.theta, -2.0 * static_cast<double>(i) / static_cast<double>(shape.columns)));
   require_finite(rope.spec, config);
   if (!scaling) return rope;
 
   if (!shape.partial) refuse_partial(*scaling);
   const std::string type = scaling->text_or("rope_type", scaling->text_or("type", "default"));
+  if (shape.columns % 2 != 0 && type != "default")
+    base::fail(ErrorKind::kUnsupported,
+               scaling->subject(scaling->has("rope_type") ? "rope_type" : "type"),
+               "found \"{}\" with an odd number of rotary columns, {}; expected default", type,
+               shape.columns);
   apply_scaling(type, config, *scaling, rope.spec);
   require_finite(rope.spec, config);
   const double all_dim = scaling->maybe_number("mscale_all_dim").value_or(0);

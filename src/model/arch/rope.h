@@ -18,8 +18,9 @@ struct Rope {
 struct RopeShape {
   std::int64_t columns = 0;  // rotated, of a head
   bool interleaved = false;
-  bool partial = false;  // `columns` accounts for partial_rotary_factor; else it must be 1
-  double theta = 10000;  // where the config states none
+  bool partial = false;    // `columns` accounts for partial_rotary_factor; else it must be 1
+  bool rounds_up = false;  // an odd number of columns turns one more, at the odd one's frequencies
+  double theta = 10000;    // where the config states none
   std::string_view theta_key = "rope_theta";  // of v4
   std::string_view layer_type;                // not empty: the object of rope_parameters to read
   bool scaled = true;                         // whether rope_scaling (v4) is meant for these layers
@@ -31,7 +32,9 @@ struct RopeShape {
 // parameter.
 Rope read_rope(const Fields& config, const RopeShape& shape);
 
-// Columns of a head of `head_dim` that partial_rotary_factor leaves to rotate.
-std::int64_t rotary_columns(const Fields& config, std::int64_t head_dim, double otherwise);
+// Columns of a head of `head_dim` that partial_rotary_factor, or else the field `older`, leaves to
+// rotate.
+std::int64_t rotary_columns(const Fields& config, std::int64_t head_dim, double otherwise,
+                            std::string_view older = {});
 
 }  // namespace whit::model::arch
