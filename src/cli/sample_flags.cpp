@@ -25,6 +25,9 @@ void declare_sample_flags(CLI::App& app, SampleFlags& flags) {
   app.add_option("--cut", flags.cut, "where a row that is too long gives its first sequence")
       ->type_name("random|start")
       ->capture_default_str();
+  app.add_option("--chat-template", flags.chat_template,
+                 "for rows that are chats, instead of the model's own")
+      ->type_name("FILE");
 }
 
 data::SampleArgs samples_from(const SampleFlags& flags, const Session& session) {
@@ -34,6 +37,7 @@ data::SampleArgs samples_from(const SampleFlags& flags, const Session& session) 
   args.from_start = flags.cut == "start";
   args.seed = session.flags().seed;
   args.hub_cache = session.hub_cache();
+  args.chat_template = flags.chat_template;
   return args;
 }
 

@@ -15,7 +15,7 @@ class Session;
 // Flags that say how sequences are drawn from a dataset, as they were typed.
 struct SampleFlags {
   data::SampleArgs args;
-  std::string cut = "random";
+  std::string cut = "random", chat_template;
 };
 
 // What the dataset argument takes, for help.

@@ -11,7 +11,6 @@
 #include "data/rows.h"
 #include "data/samples.h"
 #include "runtime/weights.h"
-#include "text/tokenizer.h"
 
 namespace whit::cli {
 
@@ -93,11 +92,9 @@ report::Json to_json(const data::SetSummary& set) {
 // The sequences that calibration would take, as rows of input_ids.
 int run_samples(Session& session, const Flags& flags) {
   const auto model = runtime::open_model(session.model_folder(flags.model));
-  const auto& folder = model.checkpoint.folder();
-  std::unique_ptr<text::Tokenizer> tokenizer;
-  if (text::has_tokenizer(folder)) tokenizer = text::load_tokenizer(folder);
-  const auto samples = data::draw_samples(flags.dataset, samples_from(flags.samples, session),
-                                          tokenizer.get(), model.spec.vocabulary);
+  const auto args = samples_from(flags.samples, session);
+  const data::FolderText text(model.checkpoint.folder(), args.chat_template);
+  const auto samples = data::draw_samples(flags.dataset, args, text.view(), model.spec.vocabulary);
   for (const auto& line : data::describe(samples))
     session.events().emit({"note", {{"text", line}}});
   report::Json sets = report::Json::array();

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -21,6 +23,24 @@ struct ModelText {
 
   const text::Tokenizer* tokenizer;
   RenderChat render_chat;
+};
+
+// Tokenizer and chat template of a model folder, as far as it has them. A template is read when the
+// first chat needs it, so that one that whit cannot read is no error where there are no chats.
+class FolderText {
+ public:
+  // chat_template: a file to use instead of the folder's own; may be empty. Errors: those of
+  // load_tokenizer; kInput where the file is not there.
+  explicit FolderText(const fs::path& folder, const fs::path& chat_template = {});
+
+  const text::Tokenizer* tokenizer() const { return tokenizer_.get(); }
+  // Valid as long as this lives. Dates in templates are 26 July 2024, so that a job gives the same
+  // samples on every day.
+  ModelText view() const { return {tokenizer_.get(), render_chat_}; }
+
+ private:
+  std::unique_ptr<text::Tokenizer> tokenizer_;
+  RenderChat render_chat_;
 };
 
 }  // namespace whit::data

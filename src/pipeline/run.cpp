@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "data/model_text.h"
 #include "data/samples.h"
 #include "model/forward.h"
 #include "pipeline/activation_file.h"
@@ -36,10 +37,9 @@ model::Sequences draw_sequences(const Checkpoint& source, const Plan& plan, RunR
   const Recipe& recipe = plan.bound.recipe;
   model::Sequences sequences;
   if (recipe.calibration.empty()) return sequences;
-  std::unique_ptr<text::Tokenizer> tokenizer;
-  if (text::has_tokenizer(source.folder())) tokenizer = text::load_tokenizer(source.folder());
+  const data::FolderText text(source.folder(), recipe.samples.chat_template);
   const data::Samples samples =
-      data::draw_samples(recipe.calibration, recipe.samples, tokenizer.get(), plan.spec.vocabulary);
+      data::draw_samples(recipe.calibration, recipe.samples, text.view(), plan.spec.vocabulary);
   for (const auto& sequence : samples.sequences) sequences.append(sequence);
   const auto found = static_cast<std::int64_t>(samples.sequences.size());
   const data::SampleSummary& rows = samples.summary;

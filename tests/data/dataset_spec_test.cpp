@@ -150,6 +150,10 @@ TEST_F(Datasets, ChatsAreRenderedAndCounted) {
   expect_refusal([&] { draw_samples(folder_ / "chats.jsonl", args, &tokenizer, 257); },
                  ErrorKind::kInput, "no chat template");
 
+  write("nothing.jsonl", "{\"text\": null}\n{\"text\": null}\n");
+  expect_refusal([&] { draw_samples(folder_ / "nothing.jsonl", args, &tokenizer, 257); },
+                 ErrorKind::kInput, "none of 2 rows holds anything");
+
   write("prompts.jsonl", "{\"system_prompt\": \"be\", \"question\": \"why?\"}\n");
   const Samples joined = draw_samples(folder_ / "prompts.jsonl", args, &tokenizer, 257);
   EXPECT_EQ(joined.sequences.front(), tokenizer.encode("be. why?", true));

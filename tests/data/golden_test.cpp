@@ -35,6 +35,47 @@ TEST(Golden, PicklesOfAllVersionsOfPandas) {
   }
 }
 
+class Pickles : public Folder {};
+
+TEST_F(Pickles, OfListsAreRowsAndOthersAreRefused) {
+  const auto text = [](const std::string& value) {
+    return fmt::format("\x8c{}{}", static_cast<char>(value.size()), value);
+  };
+  // [{"text": "a"}, {"text": None}]
+  const std::string rows =
+      fmt::format("\x80\x04](}}{}{}s}}{}Nse.", text("text"), text("a"), text("text"));
+  const auto source = open_rows(write("list.pkl", rows), {});
+  EXPECT_EQ(source->format(), "pickled list");
+  EXPECT_EQ(all_rows(*source), (std::vector<Json>{{{"text", "a"}}, {{"text", nullptr}}}));
+
+  const auto refuse = [&](const std::string& pickle, const std::string& part) {
+    const auto path = write("bad.pkl", pickle);
+    expect_refusal([&] { all_rows(*open_rows(path, {})); }, ErrorKind::kInput, part);
+  };
+  refuse("\x80\x02](}K\x01K\x02se.", "a key of a dict is an integer; expected a text");
+  refuse("\x80\x02}.", "bad.pkl: the pickle is a dict; expected a pandas DataFrame");
+  refuse("\x80\x02].", "a table without rows");
+  refuse(
+      "\x80\x02](K\x05"
+      "e.",
+      "bad.pkl[0] is an integer; expected a dict of columns");
+  refuse(
+      "\x80\x02"
+      "cos\nsystem\n(U\x02"
+      "idtR.",
+      "bad.pkl: opcode 'c' (0x63) at byte 2: the global \"os system\"");
+  const std::string whole = [] {
+    std::ifstream in(kGolden / "pandas22-p5.pkl", std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  }();
+  refuse(whole.substr(0, whole.size() / 2), "expected a whole pickle");
+  // A list that holds itself has no end as JSON.
+  refuse(fmt::format("\x80\x04](}}{}]\x94h{}as"
+                     "e.",
+                     text("text"), std::string(1, '\0')),
+         "nested deeper than");
+}
+
 std::uint64_t hash_of(const std::vector<std::vector<text::TokenId>>& sequences) {
   std::uint64_t hash = 1469598103934665603ULL;  // FNV-1a, a word at a time
   for (const auto& sequence : sequences) {
