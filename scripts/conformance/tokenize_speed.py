@@ -1,44 +1,90 @@
-"""The peer of `whit bench tokenize`: the Rust tokenizers package on one thread, on the same text.
+"""Tokenizers of whit and of the Rust package tokenizers, one thread each, on the same text in the same run.
 
-    python scripts/conformance/tokenize_speed.py TOKENIZER.json TEXT_FILE [REPEATS]
+    tokenize_speed.py WHIT TEXT TOKENIZER... [--repeats 3]
+
+TEXT is plain text, or JSONL of rows with `text`, which are joined by empty lines. TOKENIZER is a folder with, or a file of, a
+tokenizer.json. Prints a table in Markdown: millions of bytes a second of CPU time, whit's / the Rust package's. `cold`: the first encoding of
+the text whole; `warm`: the best of the later ones; `paragraphs`: each by itself; `letter`: 2^20 times the letter a.
 """
+import argparse
+import json
 import os
-import sys
+import pathlib
+import subprocess
+import tempfile
 import time
 
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ["RAYON_NUM_THREADS"] = "1"
+os.environ |= {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 import tokenizers  # noqa: E402  (reads the environment above)
 
+COLUMNS = ["cold", "warm", "paragraphs", "decode", "letter"]
 
-def least(repeats, work):
+
+def seconds(repeats, work):
     times = []
     for _ in range(repeats):
-        begin = time.perf_counter()
+        begin = time.process_time()
         work()
-        times.append(time.perf_counter() - begin)
+        times.append(time.process_time() - begin)
     return min(times)
 
 
+def rust(file, text, repeats):
+    tokenizer = tokenizers.Tokenizer.from_file(str(file))
+    size, letters = len(text.encode()) / 1e6, "a" * (1 << 20)
+    # Paragraphs keep the empty line after them, as whit's benchmark has them.
+    paragraphs = [p + "\n\n" for p in text.split("\n\n")]
+    paragraphs[-1] = paragraphs[-1][:-2]
+
+    def encode(part):
+        return tokenizer.encode(part, add_special_tokens=False)
+
+    found = [size / seconds(1, lambda: encode(text)), size / seconds(repeats, lambda: encode(text)),
+             size / seconds(repeats, lambda: [encode(p) for p in paragraphs if p])]
+    ids = encode(text).ids
+    decoded = len(tokenizer.decode(ids, skip_special_tokens=False).encode()) / 1e6
+    found.append(decoded / seconds(repeats, lambda: tokenizer.decode(ids, skip_special_tokens=False)))
+    return [*found, len(letters) / 1e6 / seconds(1, lambda: encode(letters))], len(ids)
+
+
+def whit(program, file, plain, repeats):
+    done = subprocess.run([program, "bench", "tokenize", "--model", file.parent, "--text", plain, "--repeats", str(repeats), "--json"],
+                          stdout=subprocess.PIPE, check=True)
+    rows = json.loads(done.stdout)["rows"]
+    return [row["work"] / row["seconds"] for row in rows], int(rows[0]["note"].split()[0])
+
+
+def read_text(file, limit):
+    data = file.read_text(encoding="utf-8")
+    if file.suffix == ".jsonl":
+        data = "\n\n".join(json.loads(line)["text"] for line in data.splitlines())
+    return data[:limit]
+
+
 def main():
-    tokenizer = tokenizers.Tokenizer.from_file(sys.argv[1])
-    text = open(sys.argv[2], encoding="utf-8", newline="").read()
-    repeats = int(sys.argv[3]) if len(sys.argv) > 3 else 3
-    size = len(text.encode()) / 1e6
-    paragraphs = text.split("\n\n")
-
-    def report(name, megabytes, seconds):
-        print(f"{name:28} {megabytes:8.2f} MB {seconds:8.3f} s {megabytes / seconds:8.2f} MB/s")
-
-    report("encode, cold", size, least(1, lambda: tokenizer.encode(text, add_special_tokens=False)))
-    report("encode, warm", size, least(repeats, lambda: tokenizer.encode(text, add_special_tokens=False)))
-    report(f"encode, {len(paragraphs)} paragraphs", size,
-           least(repeats, lambda: [tokenizer.encode(p, add_special_tokens=False) for p in paragraphs]))
-    ids = tokenizer.encode(text, add_special_tokens=False).ids
-    report("decode", size, least(repeats, lambda: tokenizer.decode(ids, skip_special_tokens=False)))
-    letters = "a" * (1 << 20)
-    report("encode, one letter", len(letters) / 1e6, least(1, lambda: tokenizer.encode(letters, add_special_tokens=False)))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("whit")
+    parser.add_argument("text", type=pathlib.Path)
+    parser.add_argument("tokenizers", nargs="+", type=pathlib.Path)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--characters", type=int, default=4_000_000, help="of the text, at most")
+    args = parser.parse_args()
+    text = read_text(args.text, args.characters)
+    slower = 0
+    print(f"{args.text.name}, {len(text.encode()) / 1e6:.1f} MB; tokenizers {tokenizers.__version__}\n")
+    print(f"| tokenizer | tokens | {' | '.join(COLUMNS)} |\n|---|---|{'---|' * len(COLUMNS)}")
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8", newline="") as plain:
+        plain.write(text)
+        plain.flush()
+        for path in args.tokenizers:
+            file = path / "tokenizer.json" if path.is_dir() else path
+            ours, tokens = whit(args.whit, file, plain.name, args.repeats)
+            theirs, their_tokens = rust(file, text, args.repeats)
+            slower += sum(a < b for a, b in zip(ours, theirs))
+            count = str(tokens) if tokens == their_tokens else f"{tokens}, the other {their_tokens}"
+            print(f"| {file.parent.name} | {count} | {' | '.join(f'{a:.1f} / {b:.1f}' for a, b in zip(ours, theirs))} |", flush=True)
+    print(f"\n{slower} cells where whit is slower")
 
 
 if __name__ == "__main__":

@@ -220,8 +220,8 @@ def text(rng):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("out", nargs="?", default=ROOT / "tests/golden/text/pipelines.json", type=pathlib.Path)
-    parser.add_argument("--specs", type=int, default=60)
-    parser.add_argument("--texts", type=int, default=8)
+    parser.add_argument("--specs", type=int, default=48)
+    parser.add_argument("--texts", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     rng, map_ = random.Random(args.seed), charsmap()

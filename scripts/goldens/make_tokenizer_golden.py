@@ -9,6 +9,7 @@ written to tests/golden/text:
     tiny.model, tiny.json   a SentencePiece BPE model with byte fallback, trained on the README's words, and ids
 """
 import argparse
+import contextlib
 import json
 import pathlib
 import random
@@ -136,15 +137,21 @@ def sentence_piece(out):
     words = "a whit is the smallest part and not a whit is lost when the weights of a model become small numbers".split()
     rng = random.Random(0)
     corpus.write_text("\n".join(" ".join(rng.choice(words) for _ in range(12)) for _ in range(300)))
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus), model_prefix=str(out / "tiny"), vocab_size=360, model_type="bpe", byte_fallback=True,
-        normalization_rule_name="identity", character_coverage=1.0, num_threads=1, remove_extra_whitespaces=False, user_defined_symbols=["[USER]"],
-        hard_vocab_limit=False, minloglevel=2)
+    # The model holds these two names: relative ones are the same wherever it is made.
+    with contextlib.chdir(out):
+        train_tiny()
     corpus.unlink()
     (out / "tiny.vocab").unlink()
     processor = sentencepiece.SentencePieceProcessor(model_file=str(out / "tiny.model"))
     texts = [t for t in NASTY if len(t) < 60 and "\x00" not in t] + ["a whit is lost", "the [USER] model", "weights  of   a model", "▁whit"]
     return [{"text": t, "ids": processor.encode(t)} for t in texts]
+
+
+def train_tiny():
+    sentencepiece.SentencePieceTrainer.train(
+        input="corpus.txt", model_prefix="tiny", vocab_size=360, model_type="bpe", byte_fallback=True,
+        normalization_rule_name="identity", character_coverage=1.0, num_threads=1, remove_extra_whitespaces=False, user_defined_symbols=["[USER]"],
+        hard_vocab_limit=False, minloglevel=2)
 
 
 def main():

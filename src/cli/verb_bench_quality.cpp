@@ -96,7 +96,7 @@ std::vector<report::QualityInput> read_texts(const Flags& flags, const fs::path&
   auto windows = flags.windows;
   windows.bos = eval::bos_mode(flags.bos);
   const auto model = runtime::open_model(folder);
-  const auto tokenizer = text::has_tokenizer(folder) ? text::load_tokenizer(folder) : nullptr;
+  const data::FolderText text(folder, {{}, flags.quantize.samples.chat_template});
   std::map<std::string, int> stems;
   for (const auto& file : flags.texts) ++stems[fs::path(file).stem().string()];
   std::vector<report::QualityInput> texts;
@@ -104,7 +104,7 @@ std::vector<report::QualityInput> read_texts(const Flags& flags, const fs::path&
     const auto stem = fs::path(file).stem().string();
     const auto& column = flags.quantize.samples.args.column;
     texts.push_back({stems[stem] > 1 ? file : stem, file,
-                     eval::read_windows(model, tokenizer.get(), file, column, windows)});
+                     eval::read_windows(model, text.view(), file, column, windows)});
   }
   return texts;
 }

@@ -1,10 +1,8 @@
 #include <CLI/CLI.hpp>
-#include <charconv>
-#include <cstdlib>
 #include <memory>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "cli/chat_input.h"
 #include "cli/session.h"
 #include "cli/verb.h"
 #include "jinja/chat_template.h"
@@ -21,39 +19,12 @@ struct Flags {
   jinja::ChatArgs args;
 };
 
-jinja::Value read_json(const std::string& file) {
-  return jinja::parse_json(base::read_text_file(file), file);
-}
-
-// A list of messages, or a row that holds one.
-jinja::Value read_messages(const std::string& file) {
-  jinja::Value json = read_json(file);
-  if (!json.is(jinja::Kind::kDict)) return json;
-  const jinja::Value* messages = json.dict().find("messages");
-  return messages == nullptr ? json : *messages;
-}
-
-// Builds that must come out the same set SOURCE_DATE_EPOCH: seconds since 1970, in UTC.
-std::optional<std::tm> source_date() {
-  const char* text = std::getenv("SOURCE_DATE_EPOCH");
-  if (text == nullptr || *text == '\0') return std::nullopt;
-  const std::string_view digits = text;
-  std::int64_t seconds = 0;
-  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), seconds);
-  const std::time_t time = seconds;
-  std::tm date{};
-  if (error != std::errc() || end != digits.end() || seconds < 0 ||
-      ::gmtime_r(&time, &date) == nullptr)
-    base::fail(ErrorKind::kUsage, "SOURCE_DATE_EPOCH", "'{}'; expected seconds since 1970", digits);
-  return date;
-}
-
 int run(Session& session, Flags& flags) {
   std::filesystem::path path = flags.model;
   if (!std::filesystem::exists(path)) path = session.model_folder(flags.model);
   const auto chat = jinja::ChatTemplate::load(path);
-  if (!flags.tools.empty()) flags.args.tools = read_json(flags.tools);
-  if (!flags.documents.empty()) flags.args.documents = read_json(flags.documents);
+  if (!flags.tools.empty()) flags.args.tools = read_json_value(flags.tools);
+  if (!flags.documents.empty()) flags.args.documents = read_json_value(flags.documents);
   for (const std::string& setting : flags.variables) {
     const auto equals = setting.find('=');
     if (equals == std::string::npos || equals == 0)

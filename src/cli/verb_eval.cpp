@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "cli/session.h"
 #include "cli/verb.h"
+#include "data/model_text.h"
 #include "eval/evaluate.h"
 #include "eval/text_windows.h"
 #include "report/inspect.h"
@@ -14,17 +15,11 @@ namespace whit::cli {
 namespace {
 
 struct Flags {
-  std::string model, text, column, reference, tokenizer, bos = "once";
+  std::string model, text, column, reference, bos = "once";
+  data::TextFiles files;
   std::vector<std::string> tasks;
   eval::WindowArgs windows;
 };
-
-// Null where rows of ids are all there is.
-std::unique_ptr<text::Tokenizer> tokenizer_of(const Flags& flags,
-                                              const std::filesystem::path& model) {
-  if (!flags.tokenizer.empty()) return text::load_tokenizer(flags.tokenizer);
-  return text::has_tokenizer(model) ? text::load_tokenizer(model) : nullptr;
-}
 
 report::Json to_json(const eval::EvalResult& result, const report::Inspection& inspection) {
   report::Json json{{"tokens", result.tokens}, {"windows", result.windows}};
@@ -73,8 +68,8 @@ int run(Session& session, const Flags& flags) {
   eval::WindowArgs windows = flags.windows;
   windows.bos = eval::bos_mode(flags.bos);
   const auto model = runtime::open_model(session.model_folder(flags.model));
-  const auto tokenizer = tokenizer_of(flags, model.checkpoint.folder());
-  const auto cut = eval::read_windows(model, tokenizer.get(), flags.text, flags.column, windows);
+  const data::FolderText text(model.checkpoint.folder(), flags.files);
+  const auto cut = eval::read_windows(model, text.view(), flags.text, flags.column, windows);
 
   auto& backend = session.backend();
   const auto weights = runtime::make_stored_weights(model.checkpoint, backend);
@@ -98,7 +93,7 @@ Job declare(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("MODEL", flags->model, "model folder or org/name[@revision]")->required();
   app.add_option("--text", flags->text,
-                 "plain text, or rows (JSONL, CSV, Parquet, ...) with text or input_ids")
+                 "plain text, or rows (JSONL, CSV, Parquet, ...) with text, chats or input_ids")
       ->type_name("FILE");
   app.add_option("--column", flags->column, "field of the rows that holds the text")
       ->type_name("NAME");
@@ -112,8 +107,11 @@ Job declare(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--reference", flags->reference, "the original: also KL and agreement with it")
       ->type_name("MODEL");
-  app.add_option("--tokenizer", flags->tokenizer, "folder or file, where MODEL has none")
+  app.add_option("--tokenizer", flags->files.tokenizer, "folder or file, where MODEL has none")
       ->type_name("PATH");
+  app.add_option("--chat-template", flags->files.chat_template,
+                 "for rows that are chats, instead of the model's own")
+      ->type_name("FILE");
   app.add_option("--tasks", flags->tasks)->group("");
   return [flags](Session& session) { return run(session, *flags); };
 }

@@ -3,9 +3,11 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "cli/chat_input.h"
 #include "cli/session.h"
 #include "cli/text_input.h"
 #include "cli/verb.h"
+#include "jinja/chat_template.h"
 #include "runtime/generate.h"
 #include "runtime/streamed_forward.h"
 #include "runtime/weights.h"
@@ -15,7 +17,7 @@ namespace whit::cli {
 namespace {
 
 struct Flags {
-  std::string model, prompt, messages, tokenizer;
+  std::string model, prompt, messages, chat_template, tokenizer;
   bool has_prompt = false, bare = false;
   runtime::GenerateArgs args;
 };
@@ -39,18 +41,28 @@ std::uint64_t weight_budget(const Session& session, const model::ModelSpec& spec
   return limit > taken ? (limit - taken) / 10 * 9 : 0;
 }
 
+// The template writes BOS, where the model wants one before a chat.
+std::vector<text::TokenId> read_prompt(const Flags& flags, const std::filesystem::path& model,
+                                       const text::Tokenizer& tokenizer) {
+  if (flags.messages.empty())
+    return tokenizer.encode(flags.has_prompt ? flags.prompt : read_stdin(), !flags.bare);
+  jinja::ChatArgs args;
+  args.add_generation_prompt = true;
+  args.now = source_date();
+  const auto chat = flags.chat_template.empty()
+                        ? jinja::ChatTemplate::load(model)
+                        : jinja::ChatTemplate::load(flags.chat_template, model);
+  return tokenizer.encode(chat.render(read_messages(flags.messages), args), false);
+}
+
 int run(Session& session, const Flags& flags) {
-  if (!flags.messages.empty())
-    base::fail(base::ErrorKind::kUnsupported, "--messages",
-               "this version renders no chat templates; expected --prompt");
   runtime::GenerateArgs args = flags.args;
   args.sampling.seed = session.flags().seed;
   runtime::validate(args.sampling);
   const auto model = runtime::open_model(session.model_folder(flags.model));
   const auto tokenizer = text::load_tokenizer(
       flags.tokenizer.empty() ? model.checkpoint.folder() : std::filesystem::path(flags.tokenizer));
-  const auto prompt =
-      tokenizer->encode(flags.has_prompt ? flags.prompt : read_stdin(), !flags.bare);
+  const auto prompt = read_prompt(flags, model.checkpoint.folder(), *tokenizer);
   args.eos = runtime::ending_ids(model.checkpoint, tokenizer.get());
 
   auto& backend = session.backend();
@@ -76,7 +88,13 @@ Job declare(CLI::App& app) {
   app.add_option("MODEL", flags->model, "model folder or org/name[@revision]")->required();
   auto* prompt = app.add_option("--prompt", flags->prompt, "text to continue; else stdin is read")
                      ->type_name("TEXT");
-  app.add_option("--messages", flags->messages)->group("");
+  app.add_option("--messages", flags->messages,
+                 "a chat to answer: a JSON list of {\"role\", \"content\", ...}, through the "
+                 "model's chat template")
+      ->type_name("FILE")
+      ->excludes(prompt);
+  app.add_option("--chat-template", flags->chat_template, "instead of the model's own")
+      ->type_name("FILE");
   app.add_flag("--no-special", flags->bare, "no BOS and the like before the prompt");
   app.add_option("--max-new-tokens", flags->args.max_new_tokens, "stop after N tokens")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 31))
@@ -106,9 +124,10 @@ Job declare(CLI::App& app) {
 }  // namespace
 
 Verb generate_verb() {
-  return {"generate", "Text that continues a prompt",
+  return {"generate", "Text that continues a prompt, or answers a chat",
           "  whit generate demo/moe-15m --prompt 'The old man' --max-new-tokens 64\n"
           "  whit generate out --prompt 'Once' --temperature 0.8 --top-p 0.95 --seed 7 --stop '.'\n"
+          "  whit generate out --messages chat.json --max-new-tokens 200\n"
           "  whit generate out --json < prompt.txt\n",
           declare};
 }

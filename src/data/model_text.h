@@ -25,13 +25,18 @@ struct ModelText {
   RenderChat render_chat;
 };
 
+// What is used instead of a model folder's own; empty: its own.
+struct TextFiles {
+  fs::path tokenizer = {};  // a folder, whose template is used too where the model has none; a file
+  fs::path chat_template = {};  // a file as jinja::ChatTemplate::load takes it; the model's tokens
+};
+
 // Tokenizer and chat template of a model folder, as far as it has them. A template is read when the
 // first chat needs it, so that one that whit cannot read is no error where there are no chats.
 class FolderText {
  public:
-  // chat_template: a file to use instead of the folder's own; may be empty. Errors: those of
-  // load_tokenizer; kInput where the file is not there.
-  explicit FolderText(const fs::path& folder, const fs::path& chat_template = {});
+  // Errors: those of load_tokenizer; kInput where the template's file is not there.
+  explicit FolderText(const fs::path& folder, const TextFiles& files = {});
 
   const text::Tokenizer* tokenizer() const { return tokenizer_.get(); }
   // Valid as long as this lives. Dates in templates are 26 July 2024, so that a job gives the same

@@ -16,6 +16,19 @@ void check_ids(const std::vector<text::TokenId>& ids, std::int64_t vocabulary,
   }
 }
 
+std::string render(const Chat& chat, const std::string& name, const ModelText& model) {
+  if (!model.render_chat) {
+    fail(ErrorKind::kInput, name,
+         "a chat, and the model has no chat template; expected text or input_ids, or "
+         "--chat-template FILE");
+  }
+  try {
+    return model.render_chat(chat.messages);
+  } catch (base::Error& error) {
+    throw error.add_context("in the chat of " + name);
+  }
+}
+
 void RowNotes::add(std::map<std::string, Note>& notes, const std::string& text,
                    const std::string& row) {
   Note& note = notes[text];
@@ -69,20 +82,11 @@ RowTokens RowTokenizer::tokens_of(const std::string& text, bool with_bos,
 }
 
 RowTokens RowTokenizer::read_chat(const Chat& chat, const std::string& name) {
-  if (model_.render_chat) {
-    try {
-      return tokens_of(model_.render_chat(chat.messages), false, name);
-    } catch (base::Error& error) {
-      throw error.add_context("in the chat of " + name);
-    }
+  if (!model_.render_chat && !chat.joined.empty()) {
+    RowNotes::add(notes_.remarks, "no chat template: read as \"SYSTEM_PROMPT. QUESTION\"", name);
+    return tokens_of(chat.joined, true, name);
   }
-  if (chat.joined.empty()) {
-    fail(ErrorKind::kInput, name,
-         "a chat, and the model has no chat template; expected text or input_ids, or "
-         "--chat-template FILE");
-  }
-  RowNotes::add(notes_.remarks, "no chat template: read as \"SYSTEM_PROMPT. QUESTION\"", name);
-  return tokens_of(chat.joined, true, name);
+  return tokens_of(render(chat, name, model_), false, name);
 }
 
 }  // namespace whit::data

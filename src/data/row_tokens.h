@@ -24,6 +24,10 @@ struct RowTokens {
 void check_ids(const std::vector<text::TokenId>& ids, std::int64_t vocabulary,
                const std::string& name);
 
+// A chat as the model's template writes it. Errors: kInput, kUnsupported, with the row as context;
+// kInput, subject = name, where the model has no template.
+std::string render(const Chat& chat, const std::string& name, const ModelText& model);
+
 // What is said about many rows once: the first row of which it is true, and of how many.
 struct RowNotes {
   struct Note {

@@ -75,6 +75,25 @@ std::string counted(std::int64_t rows, const char* what) {
   return rows == 0 ? std::string() : fmt::format(", {} {}", rows, what);
 }
 
+std::vector<TokenId> encode_plain(const std::string& text, const std::string& name,
+                                  const ModelText& model, std::int64_t vocabulary) {
+  if (model.tokenizer == nullptr) {
+    fail(ErrorKind::kInput, name, "texts, and the model has no tokenizer; expected input_ids");
+  }
+  auto ids = model.tokenizer->encode(text, false);
+  check_ids(ids, vocabulary, name);
+  return ids;
+}
+
+// The first chat's own BOS is left to who cuts windows, as that of texts is.
+void append_chat(const Chat& chat, const std::string& name, const ModelText& model,
+                 std::int64_t vocabulary, std::vector<TokenId>& ids) {
+  const auto chat_ids = encode_plain(render(chat, name, model), name, model, vocabulary);
+  const bool own_bos =
+      ids.empty() && !chat_ids.empty() && model.tokenizer->bos() == chat_ids.front();
+  ids.insert(ids.end(), chat_ids.begin() + (own_bos ? 1 : 0), chat_ids.end());
+}
+
 }  // namespace
 
 Samples draw_samples(const fs::path& dataset, const SampleArgs& args, const ModelText& model,
@@ -130,7 +149,7 @@ std::vector<std::string> describe(const Samples& samples) {
 }
 
 std::vector<TokenId> read_eval_ids(const fs::path& file, std::int64_t max_tokens,
-                                   const text::Tokenizer* tokenizer, std::int64_t vocabulary,
+                                   const ModelText& model, std::int64_t vocabulary,
                                    const std::string& column) {
   if (max_tokens < 0) fail(ErrorKind::kUsage, "--max-tokens", "{}; expected 0 or more", max_tokens);
   const auto rows = open_rows(file, {column, UINT64_MAX / 4});
@@ -143,28 +162,24 @@ std::vector<TokenId> read_eval_ids(const fs::path& file, std::int64_t max_tokens
   rows->read(all, [&](std::uint64_t row, Json columns) {
     const std::string name = rows->name(row);
     Content content = content_of(std::move(columns), column, name);
-    if (auto* given = std::get_if<std::vector<TokenId>>(&content)) {
-      check_ids(*given, vocabulary, name);
-      ids.insert(ids.end(), given->begin(), given->end());
-    } else if (auto* text = std::get_if<std::string>(&content)) {
+    if (const auto* text = std::get_if<std::string>(&content)) {
       if (any_text) joined += "\n\n";
       joined += *text;
       any_text = true;
-    } else if (std::holds_alternative<Chat>(content)) {
-      fail(ErrorKind::kUnsupported, name, "a chat; perplexity is measured on text or input_ids");
+    } else if (const auto* chat = std::get_if<Chat>(&content)) {
+      append_chat(*chat, name, model, vocabulary, ids);
+    } else if (const auto* given = std::get_if<std::vector<TokenId>>(&content)) {
+      check_ids(*given, vocabulary, name);
+      ids.insert(ids.end(), given->begin(), given->end());
     }
     if (any_text && !ids.empty()) {
-      fail(ErrorKind::kInput, name, "texts and input_ids in one file; expected one kind");
+      fail(ErrorKind::kInput, name,
+           "texts beside input_ids or chats in one file; expected one kind");
     }
     return ids.size() < limit;
   });
   if (any_text) {
-    if (tokenizer == nullptr) {
-      fail(ErrorKind::kInput, file.string(),
-           "texts, and the model has no tokenizer; expected input_ids");
-    }
-    ids = tokenizer->encode(joined, false);
-    check_ids(ids, vocabulary, file.string());
+    ids = encode_plain(joined, file.string(), model, vocabulary);
   }
   if (ids.size() > limit) ids.resize(limit);
   if (ids.empty()) fail(ErrorKind::kInput, file.string(), "no tokens; expected some text");

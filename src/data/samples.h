@@ -70,11 +70,12 @@ Samples draw_samples(const fs::path& dataset, const SampleArgs& args, const Mode
 std::vector<std::string> describe(const Samples& samples);
 
 // Ids of a text to measure perplexity on, at most max_tokens (0: all), without special tokens: a
-// plain text whole, the texts of other files joined by an empty line, or their input_ids end to
-// end. A text is tokenized whole even where fewer ids are asked for, since later characters can
-// change earlier ids. tokenizer may be null where rows carry input_ids. Errors: kInput, as above.
+// plain text whole, the texts of other files joined by an empty line; or their input_ids, or their
+// chats as the template writes them, end to end (the first without a BOS of its own). A text is
+// tokenized whole even where fewer ids are asked for, since later characters can change earlier
+// ids. model.tokenizer may be null where rows carry input_ids. Errors: kInput, as above.
 std::vector<text::TokenId> read_eval_ids(const fs::path& file, std::int64_t max_tokens,
-                                         const text::Tokenizer* tokenizer, std::int64_t vocabulary,
+                                         const ModelText& model, std::int64_t vocabulary,
                                          const std::string& column = {});
 
 }  // namespace whit::data

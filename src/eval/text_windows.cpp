@@ -17,12 +17,11 @@ std::optional<text::TokenId> bos_token(const text::Tokenizer* tokenizer,
 
 }  // namespace
 
-std::vector<Window> read_windows(const runtime::OpenModel& model, const text::Tokenizer* tokenizer,
-                                 const std::filesystem::path& text, const std::string& column,
+std::vector<Window> read_windows(const runtime::OpenModel& model, const data::ModelText& text,
+                                 const std::filesystem::path& file, const std::string& column,
                                  const WindowArgs& args) {
-  const auto ids =
-      data::read_eval_ids(text, args.max_tokens, tokenizer, model.spec.vocabulary, column);
-  return cut_windows(ids, bos_token(tokenizer, model.checkpoint), args);
+  const auto ids = data::read_eval_ids(file, args.max_tokens, text, model.spec.vocabulary, column);
+  return cut_windows(ids, bos_token(text.tokenizer, model.checkpoint), args);
 }
 
 }  // namespace whit::eval

@@ -132,7 +132,18 @@ void ChatTemplate::read_folder(const fs::path& folder) {
     add_from_config(*inner, json_file.string());
 }
 
-ChatTemplate ChatTemplate::load(const fs::path& path) {
+bool ChatTemplate::exists_in(const fs::path& folder) {
+  for (const char* name : {"chat_template.jinja", "chat_template.json"})
+    if (fs::exists(folder / name)) return true;
+  if (fs::is_directory(folder / "additional_chat_templates")) return true;
+  const fs::path config_file = folder / "tokenizer_config.json";
+  if (!fs::exists(config_file)) return false;
+  const Value config = read_object(config_file);
+  const Value* field = config.dict().find("chat_template");
+  return field != nullptr && !field->is_none();
+}
+
+ChatTemplate ChatTemplate::load(const fs::path& path, const fs::path& model) {
   ChatTemplate chat(path.string());
   if (fs::is_directory(path)) {
     chat.read_folder(path);
@@ -144,6 +155,10 @@ ChatTemplate ChatTemplate::load(const fs::path& path) {
     collect_tokens(json, chat.tokens_);
     const Value* field = json.dict().find("chat_template");
     if (field != nullptr && !field->is_none()) chat.add_from_config(*field, path.string());
+  }
+  if (!model.empty()) {
+    chat.tokens_.clear();
+    chat.read_tokens(model);
   }
   if (chat.templates_.empty())
     fail(ErrorKind::kInput, path.string(),

@@ -30,9 +30,11 @@ class ChatTemplate {
   // A model folder, or a file: tokenizer_config.json; chat_template.json; any other is a template,
   // which sees the token strings of the files beside it. In a folder chat_template.jinja (and
   // additional_chat_templates/*.jinja) wins over tokenizer_config.json, which wins over
-  // chat_template.json. Templates are parsed here. Errors: kInput: no template, syntax (subject =
-  // file and line).
-  static ChatTemplate load(const fs::path& path);
+  // chat_template.json. Where `model` is given, the token strings are that folder's instead.
+  // Templates are parsed here. Errors: kInput: no template, syntax (subject = file and line).
+  static ChatTemplate load(const fs::path& path, const fs::path& model = {});
+  // Whether load finds one in a model folder. Errors: kInput: JSON that is broken.
+  static bool exists_in(const fs::path& folder);
   // One template, `subject` in errors, without token strings.
   static ChatTemplate from_source(std::string_view source, std::string subject);
 

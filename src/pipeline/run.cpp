@@ -37,9 +37,9 @@ model::Sequences draw_sequences(const Checkpoint& source, const Plan& plan, RunR
   const Recipe& recipe = plan.bound.recipe;
   model::Sequences sequences;
   if (recipe.calibration.empty()) return sequences;
-  const data::FolderText text(source.folder(), recipe.samples.chat_template);
+  const data::FolderText reading(source.folder(), {{}, recipe.samples.chat_template});
   const data::Samples samples =
-      data::draw_samples(recipe.calibration, recipe.samples, text.view(), plan.spec.vocabulary);
+      data::draw_samples(recipe.calibration, recipe.samples, reading.view(), plan.spec.vocabulary);
   for (const auto& sequence : samples.sequences) sequences.append(sequence);
   const auto found = static_cast<std::int64_t>(samples.sequences.size());
   const data::SampleSummary& rows = samples.summary;

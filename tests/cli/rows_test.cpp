@@ -50,6 +50,43 @@ TEST(Rows, DrawnForAModelCalibrateIt) {
   EXPECT_EQ(json["sets"][0]["rows_used"], 6);
 }
 
+TEST(Rows, ChatsGoThroughTheModelsTemplate) {
+  const auto folder = scratch();
+  const std::string chat =
+      R"([{"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "At sea."}])";
+  const auto messages = folder / "chat.json", rows = folder / "chats.jsonl";
+  base::write_file_atomic(messages, chat);
+  base::write_file_atomic(rows, "{\"messages\": " + chat + "}\n");
+  const auto rendering = whit({"chat-template", demo(), "--messages", messages}).out;
+  ASSERT_NE(rendering.find("At sea."), std::string::npos);
+  const std::vector<std::string> draw{"rows", rows, "--model", demo(), "--min-sequence-length",
+                                      "2"};
+  EXPECT_EQ(whit_json(draw)["sequences"][0], whit_json({"tokenize", demo(), rendering})["ids"]);
+
+  const auto other = folder / "other.jinja";
+  base::write_file_atomic(other,
+                          "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}");
+  auto with_other = draw;
+  with_other.insert(with_other.end(), {"--chat-template", other});
+  EXPECT_EQ(whit_json(with_other)["sequences"][0],
+            whit_json({"tokenize", demo(), "Where is it?At sea.", "--special"})["ids"]);
+  with_other.back() = folder / "absent.jinja";
+  const auto absent = whit(with_other);
+  EXPECT_EQ(absent.code, 3);
+  EXPECT_NE(absent.err.find("absent.jinja: no such file; expected a chat template"),
+            std::string::npos)
+      << absent.err;
+
+  // Chats are scored, and answered, too.
+  EXPECT_GT(whit_json({"eval", demo(), "--text", rows, "--window", "8"})["tokens"], 0);
+  const auto answer =
+      whit_json({"generate", demo(), "--messages", messages, "--max-new-tokens", "2"});
+  const auto prompt =
+      whit({"chat-template", demo(), "--messages", messages, "--add-generation-prompt"}).out;
+  EXPECT_EQ(answer["prompt_ids"], whit_json({"tokenize", demo(), prompt})["ids"]);
+  EXPECT_EQ(whit({"generate", demo(), "--messages", messages, "--prompt", "a"}).code, 2);
+}
+
 TEST(Rows, ADatasetThatIsNotThereNamesTheCommand) {
   const auto missing = whit({"rows", "open-platypus"});
   EXPECT_EQ(missing.code, 3);

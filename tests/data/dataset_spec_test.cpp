@@ -160,6 +160,21 @@ TEST_F(Datasets, ChatsAreRenderedAndCounted) {
   EXPECT_NE(describe(joined).back().find("no chat template"), std::string::npos);
 }
 
+TEST_F(Datasets, AChatThatTheTemplateRefusesIsNamed) {
+  const auto rows =
+      write("chats.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}]}\n");
+  write("model/chat_template.jinja", "\n{{ raise_exception('Roles must alternate') }}");
+  const ByteTokenizer tokenizer;
+  const FolderText text(folder_ / "model");
+  const ModelText model(&tokenizer, text.view().render_chat);
+  const auto refuse = [&](const char* part) {
+    expect_refusal([&] { draw_samples(rows, {.samples = 1}, model, 257); }, ErrorKind::kInput,
+                   part);
+  };
+  refuse("chat_template.jinja:2: Roles must alternate");
+  refuse("chats.jsonl:1");
+}
+
 TEST_F(Datasets, TheSamplesOfAFileDoNotDependOnHowItIsStored) {
   std::string lines, csv = "text\n", array;
   for (int i = 0; i < 40; ++i) {

@@ -10,7 +10,6 @@ namespace {
 
 using base::ErrorKind;
 
-// What Open-Thoughts' rows become, and what the template makes of them.
 class ModelTexts : public Folder {
  protected:
   static std::string render(const FolderText& text, const char* messages) {
@@ -30,10 +29,31 @@ TEST_F(ModelTexts, AnotherTemplateSeesTheModelsTokens) {
   write("model/tokenizer_config.json", R"({"bos_token": {"content": "<s>"}})");
   const auto file =
       write("chat.jinja", "{{ bos_token }}{{ messages[0].content }}{{ strftime_now('%d %b %Y') }}");
-  const FolderText text(folder_ / "model", file);
+  const FolderText text(folder_ / "model", {{}, file});
   EXPECT_EQ(render(text, R"([{"role": "user", "content": "q"}])"), "<s>q26 Jul 2024");
-  expect_refusal([&] { FolderText(folder_ / "model", folder_ / "absent.jinja"); },
-                 ErrorKind::kInput, "absent.jinja");
+  expect_refusal(
+      [&] {
+        FolderText(folder_ / "model", {{}, folder_ / "absent.jinja"});
+      },
+      ErrorKind::kInput, "absent.jinja");
+}
+
+TEST_F(ModelTexts, OfNamedTemplatesTheDefaultIsTaken) {
+  write("model/tokenizer_config.json", R"({"chat_template": [
+      {"name": "tool_use", "template": "tools"}, {"name": "default", "template": "plain"}]})");
+  EXPECT_EQ(render(FolderText(folder_ / "model"), R"([{"role": "user", "content": "q"}])"),
+            "plain");
+}
+
+TEST_F(ModelTexts, TheFolderOfATokenizerGivesItsTemplateToo) {
+  write("bare/config.json", "{}");
+  write("other/tokenizer_config.json",
+        R"({"bos_token": "<o>", "chat_template": "{{ bos_token }}"})");
+  fs::copy_file(fs::path(WHIT_SOURCE_DIR) / "demo/moe-15m/tokenizer.json",
+                folder_ / "other/tokenizer.json");
+  const FolderText text(folder_ / "bare", {folder_ / "other", {}});
+  EXPECT_NE(text.tokenizer(), nullptr);
+  EXPECT_EQ(render(text, R"([{"role": "user", "content": "q"}])"), "<o>");
 }
 
 TEST_F(ModelTexts, ABrokenTemplateIsAnErrorOnlyWhereItIsNeeded) {

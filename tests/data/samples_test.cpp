@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "data/byte_tokenizer.h"
+#include "data/folder.h"
 #include "data/random.h"
 
 namespace whit::data {
@@ -222,6 +223,23 @@ TEST_F(Sampling, EvalIdsOfTextRowsAndIds) {
   EXPECT_EQ(read_eval_ids(ids, 0, nullptr, 257), (std::vector<TokenId>{1, 2, 3}));
   EXPECT_THROW(read_eval_ids(ids, 0, nullptr, 3), base::Error);
   EXPECT_THROW(read_eval_ids(rows, 0, nullptr, 257), base::Error);
+}
+
+TEST_F(Sampling, EvalIdsOfChatsAreTheirRenderings) {
+  const auto chat = [](const std::string& text) {
+    return fmt::format("{{\"messages\": [{{\"role\": \"user\", \"content\": \"{}\"}}]}}\n", text);
+  };
+  const auto rows = write("chats.jsonl", chat("ab") + chat("c"));
+  const ModelText model(&tokenizer_, [](const Json& messages) {
+    return fmt::format("<{}>", messages[0]["content"].get<std::string>());
+  });
+  EXPECT_EQ(read_eval_ids(rows, 0, model, 257), tokenizer_.encode("<ab><c>", false));
+  EXPECT_EQ(read_eval_ids(rows, 5, model, 257), tokenizer_.encode("<ab><", false));
+  const auto refuse = [&](const fs::path& file, const ModelText& text, const char* part) {
+    expect_refusal([&] { read_eval_ids(file, 0, text, 257); }, ErrorKind::kInput, part);
+  };
+  refuse(rows, &tokenizer_, "chats.jsonl:1: a chat, and the model has no chat template");
+  refuse(write("mixed.jsonl", chat("ab") + text_row("c")), model, "expected one kind");
 }
 
 }  // namespace

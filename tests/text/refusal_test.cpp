@@ -103,6 +103,42 @@ TEST(TokenizerJson, UnknownComponentsAreRefusedByName) {
   }
 }
 
+TEST(TokenizerJson, UnigramsThatCannotBeAreRefused) {
+  const Json unigram =
+      Json::parse(R"({"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["a", -1.0]]})");
+  const auto refuse = [&](const char* pointer, const Json& value, const std::string& subject,
+                          const std::string& detail) {
+    Json model = unigram;
+    model[Json::json_pointer(pointer)] = value;
+    expect_error(
+        [&] {
+          HuggingFaceTokenizer(Json({{"model", model}}), "t.json", {});
+        },
+        ErrorKind::kInput, "t.json: " + subject, detail);
+  };
+  refuse("/unk_id", 2, "model.unk_id", "2; expected an id of the 2 tokens");
+  refuse("/unk_id", -1, "model.unk_id", "-1");
+  refuse("/vocab", Json::array(), "model.vocab", "no tokens");
+  refuse("/vocab/1", Json::array({"a"}), "model.vocab[1]", "a pair of token and score");
+  refuse("/vocab/1/1", "x", "model.vocab[1]", "a pair of token and score");
+  Json without = unigram;
+  without.erase("unk_id");
+  const HuggingFaceTokenizer tokenizer(Json({{"model", without}}), "t.json", {});
+  expect_error([&] { tokenizer.encode("ab", false); }, ErrorKind::kInput, "t.json: model",
+               "no unk_id for \"b\"");
+}
+
+TEST(TokenizerJson, MapsOfCharactersThatLeadOutOfThemselvesAreRefused) {
+  const auto refuse = [](const std::string& map, const std::string& detail) {
+    expect_refused("/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", map}},
+                   "normalizer.precompiled_charsmap", detail);
+  };
+  refuse("?", "not base64");
+  refuse("AAAA", "too short");
+  refuse("/////wAA", "a double array beyond its end");
+  refuse("AQAAAAAA", "a double array of odd size");
+}
+
 TEST(TokenizerJson, ASearchWithoutEndIsAnError) {
   Json json = small_tokenizer();
   json["pre_tokenizer"]["pattern"]["Regex"] = "(?:a|aa)*(?:a|aa)*(?:a|aa)*[cd]";
@@ -162,6 +198,26 @@ TEST(SentencePiece, EveryCutAndManyBrokenBytesAreErrorsOrModels) {
   }
   expect_error([] { SentencePieceTokenizer("plain text", "t.model", {}); }, ErrorKind::kInput,
                "t.model");
+}
+
+TEST(SentencePiece, MapsAndOptionsAreRefusedByName) {
+  const auto refuse = [](const std::string& bytes, ErrorKind kind, const std::string& detail) {
+    try {
+      SentencePieceTokenizer(bytes, "t.model", {});
+      ADD_FAILURE() << "accepted; expected: " << detail;
+    } catch (const base::Error& error) {
+      EXPECT_EQ(error.kind(), kind) << error.what();
+      EXPECT_NE(std::string(error.what()).find(detail), std::string::npos) << error.what();
+    }
+  };
+  const fs::path seeds = fs::path(WHIT_SOURCE_DIR) / "fuzz" / "corpus" / "sentence_piece";
+  const auto seed = [&](const char* name) { return base::read_text_file(seeds / name); };
+  refuse(seed("far_child"), ErrorKind::kInput, "a child out of bounds");
+  refuse(seed("far_string"), ErrorKind::kInput, "a string out of bounds");
+  refuse(seed("nan_score"), ErrorKind::kInput, "finite");
+  // A trainer's field 24 of value 1 behind the rest: messages of a field are merged.
+  refuse(base::read_text_file(kGolden / "tiny.model") + std::string("\x12\x03\xc0\x01\x01"),
+         ErrorKind::kUnsupported, "treat_whitespace_as_suffix");
 }
 
 TEST(Encode, LongWordsTakeNoQuadraticTime) {
