@@ -21,5 +21,10 @@ function(whit_precompile target)
   if(WHIT_PRECOMPILE)
     target_precompile_headers(${target} PRIVATE <algorithm> <filesystem> <functional> <map> <memory> <optional> <span>
                               <string> <variant> <vector> <fmt/format.h> ${ARGN})
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+      # GCC 12 warns of std::string's own copies (its bugs 105329, 105651) where the header is precompiled.
+      target_compile_options(${target} PRIVATE -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow
+                                               -Wno-stringop-overread)
+    endif()
   endif()
 endfunction()
