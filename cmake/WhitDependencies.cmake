@@ -20,6 +20,7 @@ whit_library(whit_utf8proc utf8proc.h utf8proc)
 whit_library(whit_sentencepiece sentencepiece_processor.h sentencepiece)
 whit_library(whit_zlib zlib.h z)
 whit_library(whit_zstd zstd.h zstd)
+whit_library(whit_zip zip.h zip)
 
 whit_library(whit_icu unicode/uchar.h icuuc)
 

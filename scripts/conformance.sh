@@ -72,3 +72,6 @@ printf '== chat templates\n'
 
 printf '== chats of calibration data\n'
 "$python" scripts/conformance/chats.py "$whit" "$work/chats"
+
+printf '== calibration files of Intel Neural Compressor\n'
+"$python" scripts/conformance/inc_files.py "$whit" "$work/inc"

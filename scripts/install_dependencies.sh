@@ -16,7 +16,7 @@ for group in "$@"; do
       required+=(g++ cmake ninja-build python3
                  libfmt-dev nlohmann-json3-dev libcli11-dev libxxhash-dev
                  libpcre2-dev libutf8proc-dev libicu-dev libsentencepiece-dev
-                 libopenblas-dev libgtest-dev zlib1g-dev libzstd-dev) ;;
+                 libopenblas-dev libgtest-dev zlib1g-dev libzstd-dev libzip-dev) ;;
     test) wanted+=(clang libclang-rt-dev libomp-dev clang-format-14 clang-tidy-14 python3-venv
                    ca-certificates)
           pyarrow=yes ;;

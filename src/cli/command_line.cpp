@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "cli/nearest.h"
+#include "base/nearest.h"
 #include "cli/recipe_file.h"
 
 namespace whit::cli {
@@ -62,8 +62,8 @@ void refuse_extras(const CLI::App& app) {
   base::Error error(
       ErrorKind::kUsage, name,
       fmt::format("an unknown flag; expected one that {} --help lists", app.get_name()));
-  const auto guess =
-      nearest(name.substr(std::min(name.find_first_not_of('-'), name.size())), flag_names(app));
+  const auto guess = base::nearest(name.substr(std::min(name.find_first_not_of('-'), name.size())),
+                                   flag_names(app));
   if (!guess.empty()) error.suggest("did you mean --" + guess + "?");
   throw error;
 }

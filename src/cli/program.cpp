@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "cli/command_line.h"
-#include "cli/nearest.h"
 #include "cli/recipe_file.h"
 #include "cli/session.h"
 #include "cli/verb.h"
@@ -55,7 +55,7 @@ const Verb& find_verb(const std::string& name) {
                "a verb that this version does not have; whit --help lists those that it has");
   base::Error error(ErrorKind::kUsage, name,
                     "an unknown verb; expected one that whit --help lists");
-  const auto guess = nearest(name, names);
+  const auto guess = base::nearest(name, names);
   if (!guess.empty()) error.suggest("did you mean whit " + guess + "?");
   throw error;
 }

@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "cli/nearest.h"
+#include "base/nearest.h"
 
 namespace whit::cli {
 
@@ -63,7 +63,7 @@ const NamedFlags* find(std::span<const NamedFlags> table, std::string_view name)
   base::Error error(base::ErrorKind::kUsage, "--rows",
                     fmt::format("{}: '{}' is no {}; expected one of {}", row, word,
                                 base_allowed ? "row" : "part", fmt::join(known, ", ")));
-  if (const auto guess = nearest(word, known); !guess.empty())
+  if (const auto guess = base::nearest(word, known); !guess.empty())
     error.suggest(fmt::format("did you mean {}?", guess));
   throw error;
 }

@@ -5,8 +5,8 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "checkpoint/json_file.h"
-#include "cli/nearest.h"
 
 namespace whit::cli {
 
@@ -67,7 +67,7 @@ void RecipeFile::fill(CLI::App& app) const {
     if (option == nullptr || name == "recipe" || name == "help") {
       base::Error error(ErrorKind::kUsage, path_.string() + ": " + name,
                         "an unknown field; expected the name of a flag of " + app.get_name());
-      const auto guess = nearest(name, flag_names(app));
+      const auto guess = base::nearest(name, flag_names(app));
       if (!guess.empty()) error.suggest("did you mean " + guess + "?");
       throw error;
     }

@@ -5,10 +5,10 @@
 namespace whit::cli {
 
 std::span<const Verb> verbs() {
-  static const std::array kVerbs{inspect_verb(),       plan_verb(),     quantize_verb(),
-                                 eval_verb(),          generate_verb(), verify_verb(),
-                                 convert_verb(),       logits_verb(),   tokenize_verb(),
-                                 chat_template_verb(), rows_verb(),     bench_verb()};
+  static const std::array kVerbs{
+      inspect_verb(), plan_verb(),    quantize_verb(), eval_verb(),     generate_verb(),
+      verify_verb(),  convert_verb(), logits_verb(),   tokenize_verb(), chat_template_verb(),
+      rows_verb(),    scales_verb(),  unify_verb(),    expand_verb(),   bench_verb()};
   return kVerbs;
 }
 
@@ -18,8 +18,8 @@ std::span<const Verb> two_word_verbs() {
 }
 
 std::span<const std::string_view> later_verbs() {
-  static constexpr std::array<std::string_view, 8> kLater{
-      "calibrate", "measure", "scales", "unify", "expand", "report", "chat", "serve"};
+  static constexpr std::array<std::string_view, 5> kLater{"calibrate", "measure", "report", "chat",
+                                                          "serve"};
   return kLater;
 }
 

@@ -22,12 +22,12 @@ std::string message_of(int code) {
 
 }  // namespace
 
-NamePattern::NamePattern(const std::string& pattern, base::ErrorKind kind)
+NamePattern::NamePattern(const std::string& pattern, base::ErrorKind kind, PatternPlace place)
     : pattern_(pattern), kind_(kind) {
   int error = 0;
   PCRE2_SIZE position = 0;
-  const std::uint32_t options =
-      PCRE2_ANCHORED | PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
+  const std::uint32_t options = (place == PatternPlace::kStart ? PCRE2_ANCHORED : 0U) | PCRE2_UTF |
+                                PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
   pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
                                    options, &error, &position, nullptr);
   if (code == nullptr)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -9,11 +10,16 @@
 
 namespace whit::formats {
 
-// A Python `re` pattern, matched from the start of a name but not to its end. Errors: `kind`
-// (subject: the pattern) where it does not compile or takes too long on a name.
+// Where a pattern may match: from a name's start, not to its end (re.match), or anywhere
+// (re.search).
+enum class PatternPlace : std::uint8_t { kStart, kAnywhere };
+
+// A Python `re` pattern. Errors: `kind` (subject: the pattern) where it does not compile or takes
+// too long on a name.
 class NamePattern {
  public:
-  NamePattern(const std::string& pattern, base::ErrorKind kind);
+  NamePattern(const std::string& pattern, base::ErrorKind kind,
+              PatternPlace place = PatternPlace::kStart);
   bool matches(std::string_view name) const;
 
  private:

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "cli/nearest.h"
+#include "base/nearest.h"
 #include "cli/run_whit.h"
 #include "cli/verb.h"
 
@@ -94,8 +94,8 @@ TEST(Usage, ExhaustedResourcesEndWith5) {
 }
 
 TEST(Nearest, OnlyWhatIsNear) {
-  EXPECT_EQ(cli::nearest("group-sise", {"seed", "group-size", "block-size"}), "group-size");
-  EXPECT_EQ(cli::nearest("zzzzzzzz", {"seed", "group-size"}), "");
+  EXPECT_EQ(base::nearest("group-sise", {"seed", "group-size", "block-size"}), "group-size");
+  EXPECT_EQ(base::nearest("zzzzzzzz", {"seed", "group-size"}), "");
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
-#include "cli/nearest.h"
+#include "base/nearest.h"
 
 #include <algorithm>
 #include <numeric>
 
-namespace whit::cli {
+namespace whit::base {
 
 namespace {
 
@@ -38,4 +38,4 @@ std::string nearest(std::string_view word, const std::vector<std::string>& known
   return best_edits <= allowed ? best : std::string();
 }
 
-}  // namespace whit::cli
+}  // namespace whit::base
