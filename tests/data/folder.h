@@ -57,7 +57,9 @@ void expect_refusal(Run run, base::ErrorKind kind, const std::string& part) {
     ADD_FAILURE() << "accepted; expected: " << part;
   } catch (const base::Error& error) {
     EXPECT_EQ(error.kind(), kind) << error.what();
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    std::string told = error.what();
+    for (const std::string& line : error.context()) told += '\n' + line;
+    EXPECT_NE(told.find(part), std::string::npos) << told;
   }
 }
 

@@ -48,12 +48,12 @@ TEST_F(ModelTexts, OfNamedTemplatesTheDefaultIsTaken) {
 TEST_F(ModelTexts, TheFolderOfATokenizerGivesItsTemplateToo) {
   write("bare/config.json", "{}");
   write("other/tokenizer_config.json",
-        R"({"bos_token": "<o>", "chat_template": "{{ bos_token }}"})");
+        R"({"bos_token": "<｜begin▁of▁sentence｜>", "chat_template": "{{ bos_token }}"})");
   fs::copy_file(fs::path(WHIT_SOURCE_DIR) / "demo/moe-15m/tokenizer.json",
                 folder_ / "other/tokenizer.json");
   const FolderText text(folder_ / "bare", {folder_ / "other", {}});
   EXPECT_NE(text.tokenizer(), nullptr);
-  EXPECT_EQ(render(text, R"([{"role": "user", "content": "q"}])"), "<o>");
+  EXPECT_EQ(render(text, R"([{"role": "user", "content": "q"}])"), "<｜begin▁of▁sentence｜>");
 }
 
 TEST_F(ModelTexts, ABrokenTemplateIsAnErrorOnlyWhereItIsNeeded) {

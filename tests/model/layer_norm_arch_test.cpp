@@ -42,7 +42,8 @@ TEST(Alibi, Slopes) {
 }
 
 TEST(Alibi, FalconScalesItAsItScalesScores) {
-  const GqaSpec& attention = attention_of(changed("falcon_alibi_sequential", "{}"));
+  const ModelSpec falcon = changed("falcon_alibi_sequential", "{}");
+  const GqaSpec& attention = attention_of(falcon);
   EXPECT_FLOAT_EQ(attention.alibi.scale, attention.scale);
   EXPECT_TRUE(attention.alibi.in_bf16);
   EXPECT_EQ(attention.rope.dim, 0);

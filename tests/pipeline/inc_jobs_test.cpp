@@ -19,7 +19,7 @@ using checkpoint::testing::Folder;
 using formats::IncModuleScales;
 
 // A folder of safetensors with weights, measurements and a config beside it.
-class Run {
+class Job {
  public:
   // Rows of a weight, stored in BF16.
   void weight(const std::string& name, std::vector<std::vector<float>> rows) {
@@ -97,8 +97,8 @@ std::string gaudi2(const std::string& method) {
          method + "\"}";
 }
 
-Run attention() {
-  Run run;
+Job attention() {
+  Job run;
   run.weight("a.q_proj.weight", {{0.470703125F, -0.25F}, {0.0F, 0.125F}});
   run.node("a.q_proj", R"({"inputs": [[[6.34375]]], "params": {"weight": [[0.470703125]]}})");
   run.node("a.matmul_qk", R"({"inputs": [[[0.4296875]], [[62.75]]]})");
@@ -114,7 +114,7 @@ Run attention() {
 }
 
 TEST(IncScales, EveryOperation) {
-  Run run = attention();
+  Job run = attention();
   const auto result = run.scales(kGaudi2);
   const double s4 = 0.0625;
   const double s8 = 0.00390625;
@@ -148,7 +148,7 @@ TEST(IncScales, EveryOperation) {
 
 TEST(IncScales, EveryMethod) {
   const auto weight_of = [](const std::string& method) {
-    Run run = attention();
+    Job run = attention();
     return *module_of(run.scales(gaudi2(method)), "a.q_proj").weight;
   };
   EXPECT_EQ(only(weight_of("maxabs_pow2")), 0.00390625);
@@ -162,7 +162,7 @@ TEST(IncScales, EveryMethod) {
        {"act_maxabs_hw_weights_pcs_maxabs_pow2", "act_maxabs_pow2_weights_pcs_maxabs_pow2",
         "act_maxabs_hw_weights_pcs_opt_pow2", "act_maxabs_pow2_weights_pcs_opt_pow2"})
     EXPECT_EQ(weight_of(method).values.size(), 2U) << method;
-  Run run = attention();
+  Job run = attention();
   const auto channels = run.scales(gaudi2("act_maxabs_hw_weights_pcs_maxabs_pow2"));
   const auto& q = module_of(channels, "a.q_proj");
   EXPECT_EQ(q.weight_in, (formats::IncScale{{1, 1}, true}));
@@ -170,7 +170,7 @@ TEST(IncScales, EveryMethod) {
 }
 
 TEST(IncScales, DynamicMethodsHaveNoFiles) {
-  Run run = attention();
+  Job run = attention();
   for (const char* method : {"maxabs_pcs_pow2", "act_maxabs_pcs_pow2_weight_maxabs_pts_pow2_hw"}) {
     const auto result =
         run.scales(R"({"dynamic_quantization": true, "dump_stats_path": "", "scale_method": ")" +
@@ -184,7 +184,7 @@ TEST(IncScales, DynamicMethodsHaveNoFiles) {
 }
 
 TEST(IncScales, FixedScalesNeedNoMeasurements) {
-  Run run;
+  Job run;
   run.weight("m.q_proj.weight", {{1, 2}});
   run.weight("m.embed_tokens.weight", {{1, 2}});
   auto job = run.job(R"({"scale_method": "unit_scale"})");
@@ -195,7 +195,7 @@ TEST(IncScales, FixedScalesNeedNoMeasurements) {
 }
 
 TEST(IncScales, TheConfigChoosesModules) {
-  Run run = attention();
+  Job run = attention();
   const auto result = run.scales(
       R"({"dump_stats_path": "out/run", "device_for_scales": "GAUDI2",
           "blocklist": {"types": ["Matmul", "ModuleFusedSDPA"], "names": ["softmax"]}})");
@@ -204,8 +204,8 @@ TEST(IncScales, TheConfigChoosesModules) {
   EXPECT_EQ(names, (std::vector<std::string>{"a.q_proj", "a.block2batch_matmul", "a.k_cache"}));
 }
 
-Run experts() {
-  Run run;
+Job experts() {
+  Job run;
   for (int e = 0; e < 2; ++e) {
     const std::string prefix = fmt::format("model.layers.0.mlp.experts.{}.", e);
     run.weight(prefix + "gate_proj.weight", {{0.25F * static_cast<float>(e + 1), 0}});
@@ -223,7 +223,7 @@ Run experts() {
 
 // An expert that calibration never reached is scaled for what its siblings were reached by.
 TEST(IncScales, UnseenExpertsBorrow) {
-  Run run = experts();
+  Job run = experts();
   auto job = run.job(kGaudi2);
   const auto result = write_scales(job, run.cancel());
   const auto& moe = module_of(result, "model.layers.0.mlp.experts.moe_op");
@@ -240,7 +240,7 @@ TEST(IncScales, UnseenExpertsBorrow) {
 }
 
 TEST(IncScales, ExpertsWeightsAreFoundByNumber) {
-  Run run = experts();
+  Job run = experts();
   const auto result = run.scales(gaudi2("maxabs_pow2"));
   const std::string moe = "model.layers.0.mlp.experts.moe_op.";
   EXPECT_EQ(only(*module_of(result, moe + "w13_list.0").weight), std::ldexp(1.0, -8));
@@ -252,7 +252,7 @@ TEST(IncScales, ExpertsWeightsAreFoundByNumber) {
 }
 
 TEST(IncScales, ZerosNeverBecomeScalesOfZero) {
-  Run run;
+  Job run;
   run.weight("a.up.weight", {{0, 0}});
   run.weight("b.up.weight", {{1, 0}, {0, 0}});
   run.node("a.up", R"({"inputs": [[[0]]]})");
@@ -267,16 +267,16 @@ TEST(IncScales, ZerosNeverBecomeScalesOfZero) {
 }
 
 TEST(IncScales, MistakesAreNamed) {
-  Run run = attention();
+  Job run = attention();
   expect_error(base::ErrorKind::kInput, "mode", "QUANTIZE",
                [&] { run.scales(R"({"mode": "MEASURE", "dump_stats_path": "out/run"})"); });
-  Run missing;
+  Job missing;
   missing.weight("b.weight", {{1}});
   missing.node("a.x_proj", R"({"inputs": [[[1]]], "params": {"weight": [[1]]}})");
   missing.measured();
   expect_error(base::ErrorKind::kInput, "a.x_proj.weight", "neither in",
                [&] { missing.scales(gaudi2("act_maxabs_hw_weights_pcs_maxabs_pow2")); });
-  Run ranks = attention();
+  Job ranks = attention();
   ranks.measured(3, 4);
   expect_error(base::ErrorKind::kInput, ranks.path().string(), "of 4 ranks",
                [&] { ranks.scales(kGaudi2); });
@@ -284,7 +284,7 @@ TEST(IncScales, MistakesAreNamed) {
 
 // Measurements are looked for where the config says, and beside it where the tree was moved.
 TEST(IncScales, FindsMeasurementsByTheConfig) {
-  Run run = attention();
+  Job run = attention();
   auto job = run.job(R"({"device_for_scales": "GAUDI2", "dump_stats_path": "/gone/run/g2/run"})");
   job.measurements.reset();
   job.out.reset();
@@ -299,10 +299,10 @@ TEST(IncScales, FindsMeasurementsByTheConfig) {
 
 // Parts of a tensor on several ranks: their scales come from what each measured.
 TEST(IncScales, RanksHaveTheirOwnFiles) {
-  Run run;
+  Job run;
   run.weight("a.o_proj.weight", {{1, 3}});
   for (int rank = 0; rank < 2; ++rank) {
-    Run part;
+    Job part;
     part.node("a.o_proj", fmt::format(R"({{"inputs": [[[{}]]], "outputs": [[[4]], [[8]]],
                                           "params": {{"weight": [[{}]]}}}})",
                                       rank + 1, 2 * rank + 1));
@@ -320,7 +320,7 @@ TEST(IncScales, RanksHaveTheirOwnFiles) {
 }
 
 TEST(IncUnify, WritesFilesOfFewerRanks) {
-  Run run;
+  Job run;
   run.node("a.q_proj", R"({"inputs": [[[1]]], "params": {"weight": [[2]]}})");
   run.measured(0, 2);
   run.measured(1, 2);
