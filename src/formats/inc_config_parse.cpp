@@ -81,6 +81,7 @@ struct Field {
         continue;
       }
       std::vector<std::string> known;
+      known.reserve(readers.size());
       for (const auto& [name, read] : readers) known.push_back(name);
       base::Error error(ErrorKind::kInput, field.subject,
                         "an unknown key; expected one that Intel Neural Compressor knows");

@@ -107,7 +107,7 @@ void write_real(double value, std::string& out) {
 
 void break_line(int depth, std::string& out) {
   out += '\n';
-  out.append(static_cast<std::size_t>(4 * depth), ' ');
+  out.append(4 * static_cast<std::size_t>(depth), ' ');
 }
 
 void write_array(const IncArray& array, std::size_t dimension, std::size_t& next, int depth,

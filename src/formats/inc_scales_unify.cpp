@@ -156,10 +156,11 @@ std::vector<IncScaleFile> unify_scales(const std::vector<IncScaleFile>& ranks, i
   base::check(target > 0 && target < world && world % target == 0, "fewer ranks, evenly");
   for (const auto& rank : ranks) check_supported(rank, placement, subject);
   std::vector<IncScaleFile> unified;
-  const int size = world / target;
+  const auto size = static_cast<std::size_t>(world / target);
   for (int i = 0; i < target; ++i) {
-    Group group(ranks[static_cast<std::size_t>(i * size)], placement, subject);
-    for (int k = 1; k < size; ++k) group.add(ranks[static_cast<std::size_t>(i * size + k)]);
+    const std::size_t first = static_cast<std::size_t>(i) * size;
+    Group group(ranks[first], placement, subject);
+    for (std::size_t k = 1; k < size; ++k) group.add(ranks[first + k]);
     unified.push_back(group.take());
     unified.back().local_rank = target == 1 ? -1 : i;
   }

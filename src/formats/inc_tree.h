@@ -19,8 +19,9 @@ struct IncArray {
 // What a file of Intel Neural Compressor holds, JSON or NPZ. Keys are texts in the file's order.
 // Arrays come from NPZ; JSON has lists of lists instead.
 struct IncTree {
+  struct Entry;
   using List = std::vector<IncTree>;
-  using Dict = std::vector<std::pair<std::string, IncTree>>;
+  using Dict = std::vector<Entry>;
   std::variant<std::monostate, bool, std::int64_t, double, std::string, List, Dict, IncArray> value;
 
   bool is_none() const { return std::holds_alternative<std::monostate>(value); }
@@ -31,8 +32,20 @@ struct IncTree {
   // The value of a key of a dict; null where there is none.
   const IncTree* find(std::string_view key) const;
   std::string_view kind() const;  // "a list"
-  bool operator==(const IncTree&) const = default;
+  bool operator==(const IncTree&) const;
 };
+
+struct IncTree::Entry {
+  std::string first;
+  IncTree second;
+
+  Entry(std::string key, IncTree its_value) : first(std::move(key)), second(std::move(its_value)) {}
+  bool operator==(const Entry&) const = default;
+};
+
+inline bool IncTree::operator==(const IncTree& other) const {
+  return value == other.value;
+}
 
 // Errors: kInput (subject: `subject`; with the keys that lead there), NaN and infinities, which
 // Python writes into JSON, included.

@@ -65,6 +65,7 @@ enum class Kind {
 class Value {
  public:
   Value() = default;
+  // NOLINTBEGIN(google-explicit-constructor): what Python would take for a value is one.
   Value(None) : kind_(Kind::kNone) {}
   Value(bool value) : kind_(Kind::kBool) { scalar_.integer = value ? 1 : 0; }
   Value(int value) : Value(Int{value}) {}
@@ -75,6 +76,7 @@ class Value {
   Value(std::shared_ptr<const Dict> dict) : kind_(Kind::kDict), shared_(std::move(dict)) {}
   Value(std::shared_ptr<Object> object) : kind_(Kind::kObject), shared_(std::move(object)) {}
   Value(const char*) = delete;
+  // NOLINTEND(google-explicit-constructor)
   static Value list(std::shared_ptr<const Sequence> items);
   static Value tuple(std::shared_ptr<const Sequence> items);
   static Value undefined(std::string message);
