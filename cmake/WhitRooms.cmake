@@ -1,9 +1,18 @@
+# Compiles a target's files eight at a time, which spares most of the work on headers and templates.
+# Names in unnamed namespaces must then differ within a room.
+function(whit_unity target)
+  if(WHIT_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
+endfunction()
+
 # whit_room(NAME DEPENDS room... LINKS target...): src/NAME/**.cpp as the library whit_NAME.
 function(whit_room name)
   cmake_parse_arguments(ARG "" "" "DEPENDS;LINKS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
   if(sources)
     add_library(whit_${name} STATIC ${sources})
+    whit_unity(whit_${name})
     set(scope PUBLIC)
   else()
     add_library(whit_${name} INTERFACE)

@@ -13,7 +13,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_bench {
 
 struct Flags {
   std::string what, model = "demo/moe-15m", text = "demo/text/evaluation.txt";
@@ -94,7 +94,7 @@ Job declare(CLI::App& app) {
   };
 }
 
-}  // namespace
+}  // namespace verb_bench
 
 Verb bench_verb() {
   return {"bench", "Work, floor at the machine's measured limit, measured, share",
@@ -103,7 +103,7 @@ Verb bench_verb() {
           "  whit bench forward --model demo/moe-15m --json\n"
           "  whit bench tokenize --model demo/moe-15m --text demo/text/evaluation.txt\n"
           "  whit bench quality --help\n",
-          declare};
+          verb_bench::declare};
 }
 
 }  // namespace whit::cli

@@ -20,7 +20,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_bench_quality {
 
 namespace fs = std::filesystem;
 using base::ErrorKind;
@@ -194,11 +194,11 @@ const std::string& examples() {
   return kText;
 }
 
-}  // namespace
+}  // namespace verb_bench_quality
 
 Verb bench_quality_verb() {
   return {"bench quality", "What each way of quantizing a model loses, and what it costs",
-          examples(), declare};
+          verb_bench_quality::examples(), verb_bench_quality::declare};
 }
 
 }  // namespace whit::cli

@@ -9,7 +9,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_chat_template {
 
 using base::ErrorKind;
 
@@ -61,14 +61,14 @@ Job declare(CLI::App& app) {
   return [flags](Session& session) { return run(session, *flags); };
 }
 
-}  // namespace
+}  // namespace verb_chat_template
 
 Verb chat_template_verb() {
   return {"chat-template", "A chat as the model's template writes it",
           "  whit chat-template demo/moe-15m --messages chat.json --add-generation-prompt\n"
           "  whit chat-template template.jinja --messages chat.json --tools tools.json \\\n"
           "    --set 'bos_token=\"<s>\"' --set enable_thinking=false\n",
-          declare};
+          verb_chat_template::declare};
 }
 
 }  // namespace whit::cli

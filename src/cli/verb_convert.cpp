@@ -9,7 +9,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_convert {
 
 struct Flags {
   std::string model, out, to = "bf16";
@@ -50,13 +50,13 @@ Job declare(CLI::App& app) {
   return [flags](Session& session) { return run(session, *flags); };
 }
 
-}  // namespace
+}  // namespace verb_convert
 
 Verb convert_verb() {
   return {"convert", "The checkpoint with every weight decoded",
           "  whit convert demo/moe-15m moe-15m-bf16 --to bf16\n"
           "  whit convert out out-f32 --to f32 --json\n",
-          declare};
+          verb_convert::declare};
 }
 
 }  // namespace whit::cli

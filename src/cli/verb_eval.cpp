@@ -12,7 +12,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_eval {
 
 struct Flags {
   std::string model, text, column, reference, bos = "once";
@@ -116,14 +116,14 @@ Job declare(CLI::App& app) {
   return [flags](Session& session) { return run(session, *flags); };
 }
 
-}  // namespace
+}  // namespace verb_eval
 
 Verb eval_verb() {
   return {"eval", "Perplexity; against the original: KL and agreement",
           "  whit eval demo/moe-15m --text demo/text/evaluation.txt --max-tokens 20000\n"
           "  whit eval out --text demo/text/evaluation.txt --reference demo/moe-15m\n"
           "  whit eval out --text wiki.txt --window 2048 --bos window --json\n",
-          declare};
+          verb_eval::declare};
 }
 
 }  // namespace whit::cli

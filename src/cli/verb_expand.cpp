@@ -8,7 +8,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_expand {
 
 struct Flags {
   RunFlags run;
@@ -38,11 +38,11 @@ Job declare(CLI::App& app) {
   return [flags](Session& session) { return run(session, *flags); };
 }
 
-}  // namespace
+}  // namespace verb_expand
 
 Verb expand_verb() {
   return {"expand", "FP8 measurements of one rank for several that share the experts",
-          "  whit expand --measurements g3-1 --ranks 16 --out g3-16\n", declare};
+          "  whit expand --measurements g3-1 --ranks 16 --out g3-16\n", verb_expand::declare};
 }
 
 }  // namespace whit::cli

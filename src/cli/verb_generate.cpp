@@ -14,7 +14,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_generate {
 
 struct Flags {
   std::string model, prompt, messages, chat_template, tokenizer;
@@ -121,7 +121,7 @@ Job declare(CLI::App& app) {
   };
 }
 
-}  // namespace
+}  // namespace verb_generate
 
 Verb generate_verb() {
   return {"generate", "Text that continues a prompt, or answers a chat",
@@ -129,7 +129,7 @@ Verb generate_verb() {
           "  whit generate out --prompt 'Once' --temperature 0.8 --top-p 0.95 --seed 7 --stop '.'\n"
           "  whit generate out --messages chat.json --max-new-tokens 200\n"
           "  whit generate out --json < prompt.txt\n",
-          declare};
+          verb_generate::declare};
 }
 
 }  // namespace whit::cli

@@ -8,7 +8,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_inspect {
 
 Job declare(CLI::App& app) {
   auto model = std::make_shared<std::string>();
@@ -30,14 +30,14 @@ Job declare(CLI::App& app) {
   };
 }
 
-}  // namespace
+}  // namespace verb_inspect
 
 Verb inspect_verb() {
   return {"inspect", "Tensors, dtypes, sizes, bits per weight, quantization",
           "  whit inspect demo/moe-15m\n"
           "  whit inspect --architectures\n"
           "  whit inspect deepseek-ai/DeepSeek-V3@main --json > inventory.json\n",
-          declare};
+          verb_inspect::declare};
 }
 
 }  // namespace whit::cli

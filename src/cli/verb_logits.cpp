@@ -12,7 +12,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_logits {
 
 struct Flags {
   std::string model, ids, out;
@@ -80,13 +80,13 @@ Job declare(CLI::App& app) {
   return [flags](Session& session) { return run(session, *flags); };
 }
 
-}  // namespace
+}  // namespace verb_logits
 
 Verb logits_verb() {
   return {"logits", "Logits of a sequence of token ids, as a NumPy file",
           "  echo '[0, 480, 729, 439]' > ids.json\n"
           "  whit logits demo/moe-15m --ids ids.json --out logits.npy\n",
-          declare};
+          verb_logits::declare};
 }
 
 }  // namespace whit::cli

@@ -12,7 +12,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_plan {
 
 // What one quality of the same job would cost.
 struct QualityCost {
@@ -140,14 +140,14 @@ Job declare(CLI::App& app) {
   };
 }
 
-}  // namespace
+}  // namespace verb_plan
 
 Verb plan_verb() {
   return {"plan", "What quantize would do and cost, reading headers only",
           "  whit plan demo/moe-15m\n"
           "  whit plan deepseek-ai/DeepSeek-V3 --num-calibration-samples 512 --max-memory 64GiB\n"
           "  whit plan demo/moe-15m --ignore 're:.*self_attn.*' --json\n",
-          declare};
+          verb_plan::declare};
 }
 
 }  // namespace whit::cli

@@ -15,7 +15,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_quantize {
 
 struct Existing {
   bool resume = false, overwrite = false;
@@ -157,7 +157,7 @@ Job declare(CLI::App& app) {
   return [flags, existing](Session& session) { return run(session, *flags, *existing); };
 }
 
-}  // namespace
+}  // namespace verb_quantize
 
 Verb quantize_verb() {
   return {"quantize", "Quantizes a checkpoint with calibration text",
@@ -167,7 +167,7 @@ Verb quantize_verb() {
           "      --quantization-order activation --quantization-scale mse --quantize-only-experts\n"
           "  whit quantize MODEL out --recipe recipe.json --resume --log-json events.jsonl\n"
           "  whit quantize MODEL out --method rtn --bits 8 --group-size channel\n",
-          declare};
+          verb_quantize::declare};
 }
 
 }  // namespace whit::cli

@@ -14,7 +14,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_rows {
 
 struct Flags {
   std::string dataset, model;
@@ -129,7 +129,7 @@ Job declare(CLI::App& app) {
   return [flags](Session& session) { return run(session, *flags); };
 }
 
-}  // namespace
+}  // namespace verb_rows
 
 Verb rows_verb() {
   return {"rows", "Rows of a dataset, as calibration reads them",
@@ -137,7 +137,7 @@ Verb rows_verb() {
           "  whit rows prompts.pkl > prompts.jsonl\n"
           "  whit rows a.jsonl:0.7,b.parquet:0.3 --model demo/moe-15m --seed 1 > samples.jsonl\n"
           "  whit rows open-platypus --limit 3 --json\n",
-          declare};
+          verb_rows::declare};
 }
 
 }  // namespace whit::cli

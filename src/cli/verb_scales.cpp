@@ -10,7 +10,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_scales {
 
 using base::ErrorKind;
 
@@ -165,13 +165,13 @@ Job declare(CLI::App& app) {
   return [flags](Session& session) { return run(session, *flags); };
 }
 
-}  // namespace
+}  // namespace verb_scales
 
 Verb scales_verb() {
   return {"scales", "FP8 scales of measured ranges, as Intel Neural Compressor writes them",
           "  whit scales MODEL --config maxabs_quant_g3.json\n"
           "  whit scales MODEL --config quant.json --measurements g3 --out scales --json\n",
-          declare};
+          verb_scales::declare};
 }
 
 }  // namespace whit::cli

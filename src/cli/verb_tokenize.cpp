@@ -13,7 +13,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_tokenize {
 
 using base::ErrorKind;
 using Ids = std::vector<text::TokenId>;
@@ -118,14 +118,14 @@ Job declare(CLI::App& app) {
   };
 }
 
-}  // namespace
+}  // namespace verb_tokenize
 
 Verb tokenize_verb() {
   return {"tokenize", "Token ids of a text, and back",
           "  whit tokenize demo/moe-15m 'The old man'\n"
           "  whit tokenize demo/moe-15m --decode '480 729 439'\n"
           "  whit tokenize tokenizer.json --jsonl rows.jsonl > ids.jsonl\n",
-          declare};
+          verb_tokenize::declare};
 }
 
 }  // namespace whit::cli

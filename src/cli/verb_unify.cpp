@@ -8,7 +8,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_unify {
 
 struct Flags {
   RunFlags run;
@@ -59,13 +59,13 @@ Job declare(CLI::App& app) {
   return [flags](Session& session) { return run(session, *flags); };
 }
 
-}  // namespace
+}  // namespace verb_unify
 
 Verb unify_verb() {
   return {"unify", "FP8 measurements of several ranks as those of fewer",
           "  whit unify --measurements g3 --ranks 8 --out g3-8\n"
           "  whit unify --measurements g3 --ranks 1 --out g3-1 --expert-parallel\n",
-          declare};
+          verb_unify::declare};
 }
 
 }  // namespace whit::cli

@@ -10,7 +10,7 @@
 
 namespace whit::cli {
 
-namespace {
+namespace verb_verify {
 
 struct Flags {
   std::string model, source;
@@ -48,13 +48,13 @@ Job declare(CLI::App& app) {
   return [flags](Session& session) { return run(session, *flags); };
 }
 
-}  // namespace
+}  // namespace verb_verify
 
 Verb verify_verb() {
   return {"verify", "Decodes the files anew, checks the loaders' rules and the ledger",
           "  whit verify out\n"
           "  whit verify out --source demo/moe-15m --json\n",
-          declare};
+          verb_verify::declare};
 }
 
 }  // namespace whit::cli

@@ -58,12 +58,6 @@ constexpr std::string_view kGlobals[] = {
     "pandas._libs.tslibs.offsets Day", "pandas.tseries.offsets Day", "pytz _UTC",
     "datetime timedelta", "datetime timezone"};
 
-std::string_view call_of(const Document& document, ValueId id) {
-  if (document.kind(id) != Kind::kObject) return {};
-  const ValueId callable = document.object(id).callable;
-  return document.kind(callable) == Kind::kGlobal ? document.global(callable) : std::string_view();
-}
-
 std::span<const ValueId> arguments_of(const Document& document, ValueId id) {
   return document.items(document.object(id).arguments);
 }

@@ -66,6 +66,8 @@ class PandasFrame {
 // A value of a pickle as JSON: None, bools, numbers, texts, lists, tuples, dicts with texts as
 // keys, arrays and scalars of NumPy. Errors: kInput, kUnsupported, subject = the document's.
 Json json_of(const pickle::Document& document, pickle::ValueId id);
+// "module name" of what an object was made by; empty where `id` is no such object.
+std::string_view call_of(const pickle::Document& document, pickle::ValueId id);
 
 Json json_of(const pickle::Number& number);
 

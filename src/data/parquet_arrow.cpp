@@ -21,7 +21,7 @@ using base::ErrorKind;
 using base::fail;
 
 constexpr std::int64_t kBatchRows = 256;
-constexpr int kMaxDepth = 32;
+constexpr int kMaxArrowDepth = 32;
 constexpr std::int32_t kMaxThriftString = 100 << 20;
 constexpr std::int32_t kMaxThriftContainer = 1 << 20;
 constexpr std::int64_t kStreamBytes = 1 << 20;
@@ -75,8 +75,8 @@ Json dictionary_of(const arrow::Array& array, std::int64_t row, const std::strin
 
 // A value of an Arrow array. Columns of other types are not read: they are left out beforehand.
 Json json_of(const arrow::Array& array, std::int64_t row, const std::string& name, int depth) {
-  if (depth > kMaxDepth) {
-    fail(ErrorKind::kInput, name, "nested deeper than {} levels; expected fewer", kMaxDepth);
+  if (depth > kMaxArrowDepth) {
+    fail(ErrorKind::kInput, name, "nested deeper than {} levels; expected fewer", kMaxArrowDepth);
   }
   if (array.IsNull(row)) return nullptr;
   switch (array.type_id()) {

@@ -111,12 +111,6 @@ class Converter {
   std::uint64_t values_ = 0;
 };
 
-std::string_view call_of(const Document& document, ValueId id) {
-  if (document.kind(id) != Kind::kObject) return {};
-  const ValueId callable = document.object(id).callable;
-  return document.kind(callable) == Kind::kGlobal ? document.global(callable) : std::string_view();
-}
-
 std::uint64_t load_offset(const ArrowTexts& texts, std::uint64_t index) {
   std::uint64_t value = 0;
   for (std::size_t i = 0; i < texts.offset_bytes; ++i) {
@@ -194,6 +188,12 @@ ArrowTexts read_arrow_array(const Document& document, ValueId id) {
 }
 
 }  // namespace
+
+std::string_view call_of(const Document& document, ValueId id) {
+  if (document.kind(id) != Kind::kObject) return {};
+  const ValueId callable = document.object(id).callable;
+  return document.kind(callable) == Kind::kGlobal ? document.global(callable) : std::string_view();
+}
 
 Json json_of(const pickle::Number& number) {
   if (const auto* real = std::get_if<double>(&number)) {

@@ -12,7 +12,7 @@ namespace {
 using base::ErrorKind;
 using base::fail;
 
-constexpr std::size_t kMaxDepth = 16;
+constexpr std::size_t kMaxJsonDepth = 16;
 
 // Builds the tree while the text is read; says where it stands when something is wrong.
 class Builder final : public nlohmann::json_sax<nlohmann::json> {
@@ -78,8 +78,8 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool open(IncTree container) {
-    if (stack_.size() == kMaxDepth)
-      fail(ErrorKind::kInput, place(), "nested deeper than {} levels", kMaxDepth);
+    if (stack_.size() == kMaxJsonDepth)
+      fail(ErrorKind::kInput, place(), "nested deeper than {} levels", kMaxJsonDepth);
     stack_.push_back(std::move(container));
     keys_.emplace_back();
     return true;

@@ -57,10 +57,6 @@ bool has_word(std::string_view module, std::string_view word) {
   return module.find(word) != std::string_view::npos;
 }
 
-std::string_view last_word(std::string_view module) {
-  return module.substr(module.rfind('.') + 1);
-}
-
 OpType type_of(const OpRanges& op, const std::string& module, const std::string& subject) {
   const std::size_t outputs = op.outputs ? op.outputs->size() : 0;
   if (op.params.contains("weight"))

@@ -54,11 +54,6 @@ bool found_in(const std::vector<NamePattern>& patterns, std::string_view name) {
                      [&](const NamePattern& pattern) { return pattern.matches(name); });
 }
 
-std::string_view last_word(std::string_view module) {
-  const auto dot = module.rfind('.');
-  return dot == std::string_view::npos ? module : module.substr(dot + 1);
-}
-
 std::vector<std::string> linear_classes(std::string_view module, bool vllm) {
   if (parse_expert_matrix(module)) return {"MoeMatmul", "MoeFP8Matmul"};
   if (!vllm) return {"Linear"};

@@ -8,6 +8,11 @@
 
 namespace whit::formats {
 
+// What follows the last dot of a module's name.
+inline std::string_view last_word(std::string_view module) {
+  return module.substr(module.rfind('.') + 1);
+}
+
 // One of how many processes; a file without it belongs to a job of one.
 struct RankOf {
   int rank = 0;

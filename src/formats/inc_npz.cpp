@@ -15,7 +15,7 @@ using base::fail;
 using pickle::Kind;
 using pickle::ValueId;
 
-constexpr int kMaxDepth = 16;
+constexpr int kMaxPickleDepth = 16;
 constexpr std::size_t kMaxDimensions = 8;
 
 class Converter {
@@ -23,8 +23,8 @@ class Converter {
   explicit Converter(const pickle::Document& document) : document_(document) {}
 
   IncTree convert(ValueId id, int depth) {
-    if (depth > kMaxDepth)
-      fail(ErrorKind::kInput, document_.subject(), "nested deeper than {} levels", kMaxDepth);
+    if (depth > kMaxPickleDepth)
+      fail(ErrorKind::kInput, document_.subject(), "nested deeper than {} levels", kMaxPickleDepth);
     // A pickle may name one value many times; what comes of it stays in proportion to its size.
     if (++values_ > document_.end())
       fail(ErrorKind::kInput, document_.subject(), "more values than bytes; expected fewer");

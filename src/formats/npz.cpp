@@ -17,7 +17,7 @@ using base::fail;
 
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr std::size_t kMaxHeader = 65536;
-constexpr std::size_t kMaxDimensions = 32;
+constexpr std::size_t kMaxNpyDimensions = 32;
 // What deflate can make of one byte, at most.
 constexpr std::uint64_t kMostInflation = 1032;
 
@@ -143,7 +143,7 @@ void read_header(HeaderWords words, NpyFile& file) {
     } else if (key == "shape") {
       words.need('(');
       while (!words.take(')')) {
-        if (file.shape.size() == kMaxDimensions) words.refuse();
+        if (file.shape.size() == kMaxNpyDimensions) words.refuse();
         file.shape.push_back(words.number());
         if (!words.take(',')) {
           words.need(')');

@@ -8,16 +8,16 @@
 
 namespace whit::formats {
 
-namespace {
-
-using tensor::Dtype;
-
+// How a module is stored, by its tensors.
 enum class Storage : std::uint8_t { kPackedInt, kPlainInt, kFloat8, kForeign };
-
-struct Found {
+struct PackedReader::Found {
   Storage storage = Storage::kForeign;
   std::string format;  // of foreign ones
 };
+
+namespace {
+
+using tensor::Dtype;
 
 constexpr std::array<std::string_view, 10> kSuffixes{
     "input_scale",   "input_zero_point", "weight",           "weight_g_idx", "weight_global_scale",
@@ -27,9 +27,12 @@ bool is_float8(Dtype dtype) {
   return dtype == Dtype::kF8E4M3 || dtype == Dtype::kF8E5M2;
 }
 
+}  // namespace
+
 // What the tensor `suffix` of `module` tells of how the module is stored, by section 8 of the spec.
-std::optional<Found> detect(const checkpoint::Checkpoint& checkpoint, const std::string& module,
-                            std::string_view suffix, Dtype dtype) {
+std::optional<PackedReader::Found> PackedReader::detect(const checkpoint::Checkpoint& checkpoint,
+                                                        const std::string& module,
+                                                        std::string_view suffix, Dtype dtype) {
   const auto has = [&](const char* other) { return checkpoint.has(module + other); };
   if (suffix == "weight_packed") {
     if (dtype == Dtype::kI32) return Found{Storage::kPackedInt, ""};
@@ -48,8 +51,6 @@ std::optional<Found> detect(const checkpoint::Checkpoint& checkpoint, const std:
     return Found{Storage::kForeign, "ModelOpt NVFP4"};
   return std::nullopt;
 }
-
-}  // namespace
 
 struct PackedReader::State {
   explicit State(const checkpoint::Checkpoint& opened)

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
@@ -31,7 +32,11 @@ class PackedReader {
   const std::optional<QuantizationConfig>& config() const;
 
  private:
+  struct Found;
   struct State;
+  static std::optional<Found> detect(const checkpoint::Checkpoint& checkpoint,
+                                     const std::string& module, std::string_view suffix,
+                                     tensor::Dtype dtype);
   std::unique_ptr<State> state_;
 };
 

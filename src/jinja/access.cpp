@@ -38,21 +38,21 @@ namespace {
 
 Value no_attribute(const Value& value, std::string_view name) {
   return Value::undefined(
-      fmt::format("{} has no attribute {}", quoted(type_description(value)), quoted(name)));
+      fmt::format("{} has no attribute {}", in_quotes(type_description(value)), in_quotes(name)));
 }
 
 // The object's own attribute or method; Missing where it has none.
 Value own_attribute(Interpreter& interpreter, const Value& value, std::string_view name) {
   if (name.starts_with("__") && name.ends_with("__") && name.size() > 4)
     return Value::undefined(fmt::format("access to attribute {} of {} object is unsafe.",
-                                        quoted(name), quoted(type_name(value))));
+                                        in_quotes(name), in_quotes(type_name(value))));
   if (value.is(Kind::kObject))
     if (Value own = value.object()->attribute(interpreter, name); !own.is_missing()) return own;
   if (value.is_group() && (name == "grouper" || name == "list"))
     return value.items()[name == "list" ? 1 : 0];
   if (is_mutating_method(value, name))
     return Value::undefined(fmt::format("access to attribute {} of {} object is unsafe.",
-                                        quoted(name), quoted(type_name(value))));
+                                        in_quotes(name), in_quotes(type_name(value))));
   if (const Callable* method = find_method(value, name))
     return make_function(interpreter, *method, value);
   if (value.is_number() && (name == "real" || name == "numerator"))

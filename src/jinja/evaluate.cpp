@@ -63,7 +63,7 @@ Value Interpreter::evaluate(const Expression& expression) {
 Value Interpreter::evaluate_name(const Expression& expression) {
   const Value& value = slot(expression.reference);
   if (!value.is_missing()) return value;
-  return Value::undefined(fmt::format("{} is undefined", quoted(expression.name)));
+  return Value::undefined(fmt::format("{} is undefined", in_quotes(expression.name)));
 }
 
 Value Interpreter::evaluate_container(const Expression& expression) {

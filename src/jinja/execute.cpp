@@ -152,7 +152,7 @@ void Interpreter::assign(const Expression& target, Value value) {
     if (space == nullptr) fail("cannot assign attribute on non-namespace object");
     if (target.name.starts_with('_'))
       fail("Chat templates cannot store underscore-prefixed attributes on a namespace, but got {}",
-           quoted(target.name));
+           in_quotes(target.name));
     space->attributes.set(text(target.name), std::move(value));
   }
 }

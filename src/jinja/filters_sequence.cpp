@@ -192,7 +192,7 @@ Value unique(Interpreter& interpreter, Bound& bound) {
   return interpreter.object(iterate(interpreter, interpreter.list(std::move(kept))));
 }
 
-constexpr Callable kFilters[] = {
+constexpr Callable kSequenceFilters[] = {
     {"count", "/obj", length},
     {"dictsort", "value,case_sensitive=,by=,reverse=", dictsort},
     {"first", "seq", first},
@@ -212,7 +212,7 @@ constexpr Callable kFilters[] = {
 }  // namespace
 
 std::span<const Callable> sequence_filters() {
-  return kFilters;
+  return kSequenceFilters;
 }
 
 }  // namespace whit::jinja

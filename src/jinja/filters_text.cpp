@@ -171,7 +171,7 @@ Value xmlattr(Interpreter& interpreter, Bound& bound) {
     if (value.is_none() || value.is_undefined()) continue;
     const std::string name = expect_text(interpreter, key, "an attribute's name");
     if (name.find_first_of(" \t\n\r\f\v/>=") != std::string::npos)
-      interpreter.fail("Invalid character in attribute name: {}", quoted(name));
+      interpreter.fail("Invalid character in attribute name: {}", in_quotes(name));
     if (!out.empty()) out += " ";
     out += escape(interpreter, key) + "=\"" + escape(interpreter, value) + "\"";
     interpreter.expect_room(out.size());
@@ -191,7 +191,7 @@ Value not_done(Interpreter& interpreter, Bound&) {
       "not have them");
 }
 
-constexpr Callable kFilters[] = {
+constexpr Callable kTextFilters[] = {
     {"capitalize", "s", mapped<capitalize>},
     {"center", "value,width=", center_filter},
     {"forceescape", "value", force_escape},
@@ -215,7 +215,7 @@ constexpr Callable kFilters[] = {
 }  // namespace
 
 std::span<const Callable> text_filters() {
-  return kFilters;
+  return kTextFilters;
 }
 
 }  // namespace whit::jinja

@@ -28,8 +28,8 @@ Value attr(Interpreter& interpreter, Bound& bound) {
   const std::string& name = expect_text(interpreter, bound[1], "name");
   if (bound[0].is(Kind::kDict) && find_method(bound[0], name) == nullptr &&
       !is_mutating_method(bound[0], name))
-    return Value::undefined(
-        fmt::format("{} has no attribute {}", quoted(type_description(bound[0])), quoted(name)));
+    return Value::undefined(fmt::format("{} has no attribute {}",
+                                        in_quotes(type_description(bound[0])), in_quotes(name)));
   return get_attribute(interpreter, bound[0], name);
 }
 
@@ -163,7 +163,7 @@ Value format_filter(Interpreter& interpreter, Bound& bound) {
   return percent_format(interpreter, text, interpreter.dict(std::move(named)));
 }
 
-constexpr Callable kFilters[] = {
+constexpr Callable kValueFilters[] = {
     {"abs", "/x", absolute},
     {"attr", "obj,name", attr},
     {"d", "value,default_value=,boolean=", default_filter},
@@ -183,7 +183,7 @@ constexpr Callable kFilters[] = {
 }  // namespace
 
 std::span<const Callable> value_filters() {
-  return kFilters;
+  return kValueFilters;
 }
 
 }  // namespace whit::jinja

@@ -99,7 +99,7 @@ class BraceFormatter {
     }
     for (const auto& [key, value] : arguments_.named)
       if (key == name) return value;
-    interpreter_.fail("no argument {} of format()", quoted(name));
+    interpreter_.fail("no argument {} of format()", in_quotes(name));
   }
 
   Value look_up(std::string_view path) {

@@ -80,7 +80,7 @@ class PercentFormatter {
     }
     const std::string key = format_.substr(begin, at_ - 1 - begin);
     const Value* value = values_.dict().find(std::string_view(key));
-    if (value == nullptr) interpreter_.fail("{}", quoted(key));
+    if (value == nullptr) interpreter_.fail("{}", in_quotes(key));
     return *value;
   }
 

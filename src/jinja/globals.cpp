@@ -63,7 +63,7 @@ Value make_namespace(Interpreter& interpreter, Bound& bound) {
     if (key.is_text() && key.bytes().starts_with('_'))
       interpreter.fail(
           "Chat templates cannot store underscore-prefixed attributes on a namespace, but got {}",
-          quoted(key.bytes()));
+          in_quotes(key.bytes()));
   space->attributes.hold(interpreter.charge(space->attributes.entries().size() * 160));
   interpreter.hold(space);
   return interpreter.object(std::move(space));
@@ -168,7 +168,7 @@ Value strftime_now(Interpreter& interpreter, Bound& bound) {
   const std::tm now = interpreter.now();
   std::string out(directives.size() * 100 + 100, '\0');
   const std::size_t size = std::strftime(out.data(), out.size(), directives.c_str(), &now);
-  if (size == 0) interpreter.fail("strftime_now({}) is too long", quoted(format));
+  if (size == 0) interpreter.fail("strftime_now({}) is too long", in_quotes(format));
   out.resize(size - 1);
   return interpreter.text(std::move(out));
 }

@@ -114,7 +114,7 @@ Value TestedItems::next(Interpreter& interpreter) {
 }
 
 std::string Macro::repr(Interpreter&) const {
-  return node_.is_named ? fmt::format("<Macro {}>", quoted(node_.name)) : "<Macro anonymous>";
+  return node_.is_named ? fmt::format("<Macro {}>", in_quotes(node_.name)) : "<Macro anonymous>";
 }
 
 Value Macro::call(Interpreter& interpreter, Arguments arguments) {

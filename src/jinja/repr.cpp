@@ -44,7 +44,7 @@ std::string type_description(const Value& value) {
   return fmt::format("{} object", name);
 }
 
-std::string quoted(std::string_view utf8) {
+std::string in_quotes(std::string_view utf8) {
   const bool has_single = utf8.find('\'') != std::string_view::npos;
   const char quote = has_single && utf8.find('"') == std::string_view::npos ? '"' : '\'';
   std::string out(1, quote);
@@ -90,8 +90,8 @@ class Writer {
       case Kind::kFloat:
         return put(float_repr(value.number()));
       case Kind::kText:
-        return put(value.text().markup ? "Markup(" + quoted(value.bytes()) + ")"
-                                       : quoted(value.bytes()));
+        return put(value.text().markup ? "Markup(" + in_quotes(value.bytes()) + ")"
+                                       : in_quotes(value.bytes()));
       case Kind::kList:
         return write_items(value.items(), "[", "]");
       case Kind::kTuple:

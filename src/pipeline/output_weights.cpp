@@ -9,14 +9,15 @@
 
 namespace whit::pipeline {
 
-namespace {
-
 void round_to(tensor::Tensor& values, tensor::Dtype dtype) {
+  if (dtype == tensor::Dtype::kF32) return;
   float* data = values.as<float>();
   for (std::int64_t i = 0; i < values.elements(); ++i)
     data[i] = dtype == tensor::Dtype::kBF16 ? numeric::round_to_bf16(data[i])
                                             : numeric::f16_to_f32(numeric::f32_to_f16(data[i]));
 }
+
+namespace {
 
 // Passes everything on to another source; the two classes below change `linear` alone.
 class ForwardingWeights : public model::WeightSource {

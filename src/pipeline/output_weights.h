@@ -8,6 +8,9 @@
 
 namespace whit::pipeline {
 
+// Rounds F32 values to the nearest that `dtype` (F32, BF16, F16) holds.
+void round_to(tensor::Tensor& values, tensor::Dtype dtype);
+
 // The weights that the finished checkpoint will hold, as far as they are not quantized: the
 // source's, with those that are written in a narrower dtype rounded to it. What the next layer sees
 // is then what a server computes.

@@ -4,18 +4,11 @@
 
 #include "base/error.h"
 #include "numeric/float_codec.h"
+#include "pipeline/output_weights.h"
 
 namespace whit::pipeline {
 
 namespace {
-
-void round_to(tensor::Tensor& values, tensor::Dtype dtype) {
-  float* data = values.as<float>();
-  if (dtype == tensor::Dtype::kF32) return;
-  for (std::int64_t i = 0; i < values.elements(); ++i)
-    data[i] = dtype == tensor::Dtype::kBF16 ? numeric::round_to_bf16(data[i])
-                                            : numeric::f16_to_f32(numeric::f32_to_f16(data[i]));
-}
 
 // F32 values that are exact in `dtype`, in that dtype.
 tensor::Tensor narrow(const tensor::Tensor& values, tensor::Dtype dtype) {

@@ -100,4 +100,11 @@ Factor factor_gram(compute::Backend& backend, const stats::Gram& gram, const Fac
   return factor;
 }
 
+std::vector<std::int32_t> inverse_of(std::span<const std::int32_t> order) {
+  std::vector<std::int32_t> inverse(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i)
+    inverse[static_cast<std::size_t>(order[i])] = static_cast<std::int32_t>(i);
+  return inverse;
+}
+
 }  // namespace whit::quant

@@ -28,13 +28,6 @@ bool is_identity(std::span<const std::int32_t> order) {
   return true;
 }
 
-std::vector<std::int32_t> inverse_of(std::span<const std::int32_t> order) {
-  std::vector<std::int32_t> inverse(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i)
-    inverse[static_cast<std::size_t>(order[i])] = static_cast<std::int32_t>(i);
-  return inverse;
-}
-
 // One weight on its way through the columns in processing order.
 class Sweep {
  public:

@@ -35,6 +35,9 @@ struct Factor {
   std::int64_t width() const { return static_cast<std::int64_t>(order.size()); }
 };
 
+// column -> processing position.
+std::vector<std::int32_t> inverse_of(std::span<const std::int32_t> order);
+
 // Forms H = 2/tokens * Gram, orders, damps and factors it. Where a pivot fails, the damping grows
 // tenfold (to 1e-3 at least) until it holds, and the result says so. A dead column gets the mean
 // diagonal, which leaves it alone: it is rounded as it is. The Gram is not changed.

@@ -17,13 +17,6 @@ using tensor::Dtype;
 using tensor::MatrixView;
 using tensor::Tensor;
 
-std::vector<std::int32_t> inverse_of(std::span<const std::int32_t> order) {
-  std::vector<std::int32_t> inverse(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i)
-    inverse[static_cast<std::size_t>(order[i])] = static_cast<std::int32_t>(i);
-  return inverse;
-}
-
 // The largest diagonal entries first.
 std::vector<std::int32_t> descending(const std::vector<double>& diagonal) {
   std::vector<std::int32_t> order(diagonal.size());

@@ -7,6 +7,9 @@
 
 namespace whit::report {
 
+inline constexpr double kGiga = 1e9;
+inline constexpr double kSearchTrials = 100;  // scales tried a group by grid searches
+
 // One measured piece of work beside what the machine allows.
 struct BenchRow {
   std::string name;    // "gram 2048x7168"

@@ -22,9 +22,6 @@ using compute::Transpose;
 using tensor::Dtype;
 using tensor::Tensor;
 
-constexpr double kGiga = 1e9;
-constexpr double kSearchTrials = 100;
-
 class ComputeBench {
  public:
   ComputeBench(compute::Backend& backend, const ComputeBenchArgs& args)

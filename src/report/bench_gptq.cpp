@@ -17,9 +17,6 @@ namespace whit::report {
 
 namespace {
 
-constexpr double kGiga = 1e9;
-constexpr double kSearchTrials = 100;
-
 double seconds_of(const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
   work();

@@ -36,14 +36,10 @@ th:first-child, td:first-child, td.left { text-align: left; }
 code { font-size: .85em; }
 )";
 
-std::string number(double value, const char* format) {
-  return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : "-";
-}
-
 // "0.0512 ± 0.0011".
 std::string with_error(double value, double error, const char* format) {
-  const auto text = number(value, format);
-  return std::isfinite(error) ? text + " ± " + number(error, format) : text;
+  const auto text = finite_or_dash(value, format);
+  return std::isfinite(error) ? text + " ± " + finite_or_dash(error, format) : text;
 }
 
 std::string table_row(const QualityRowResult& row, std::size_t text) {
@@ -56,9 +52,9 @@ std::string table_row(const QualityRowResult& row, std::size_t text) {
   for (const auto& cell :
        {with_error(s.mean_kl_nats, s.mean_kl_standard_error_nats, "{:.5f}"),
         with_error(s.relative_kl, s.relative_kl_standard_error, "{:.3f}"),
-        number(s.p99_kl_nats, "{:.4f}"), number(s.perplexity, "{:.3f}"),
-        number(100 * s.top1_agreement, "{:.2f}"), seconds_text(row.seconds),
-        number(row.bits_per_quantized_weight, "{:.4f}"),
+        finite_or_dash(s.p99_kl_nats, "{:.4f}"), finite_or_dash(s.perplexity, "{:.3f}"),
+        finite_or_dash(100 * s.top1_agreement, "{:.2f}"), seconds_text(row.seconds),
+        finite_or_dash(row.bits_per_quantized_weight, "{:.4f}"),
         memory ? base::format_bytes(static_cast<std::uint64_t>(row.peak_memory_bytes)) : "-"})
     out += fmt::format("<td>{}</td>", cell);
   return out + "</tr>\n";
@@ -94,7 +90,7 @@ std::string section(const QualityTable& table, int bits, std::size_t text) {
       "<section>\n<h2>{}</h2>\n<p>{} tokens scored in {} windows; the original's perplexity is "
       "{}.</p>\n<div class=\"plots\">\n<figure>\n{}</figure>\n<figure>\n{}</figure>\n</div>\n{}"
       "</section>\n",
-      escape_xml(title), t.tokens, t.windows, number(t.perplexity, "{:.3f}"),
+      escape_xml(title), t.tokens, t.windows, finite_or_dash(t.perplexity, "{:.3f}"),
       bar_chart(title + ": mean KL", "mean KL, nats a token, with two standard errors", bars),
       scatter_chart(title + ": KL against seconds", "seconds of quantization", "mean KL, nats",
                     points),

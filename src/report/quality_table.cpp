@@ -37,9 +37,13 @@ void set_ratio(const QualityScore& baseline, QualityScore& score) {
   score.relative_kl_standard_error = eval::standard_error(residuals) / mean(x);
 }
 
-std::string number(double value, const char* format) {
+}  // namespace
+
+std::string finite_or_dash(double value, const char* format) {
   return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : "-";
 }
+
+namespace {
 
 std::string row_line(const QualityRowResult& row, std::size_t text) {
   if (row.error) return fmt::format("{:<24}  {}\n", row.name, row.error->what());
@@ -47,11 +51,13 @@ std::string row_line(const QualityRowResult& row, std::size_t text) {
   const double memory = row.peak_memory_bytes;
   return fmt::format(
       "{:<24}{:>10}{:>9}{:>10}{:>9}{:>8}{:>11}{:>9}{:>9}{:>8}{:>12}\n", row.name,
-      number(score.mean_kl_nats, "{:.5f}"), number(score.mean_kl_standard_error_nats, "{:.5f}"),
-      number(score.p99_kl_nats, "{:.4f}"), number(score.relative_kl, "{:.3f}"),
-      number(score.relative_kl_standard_error, "{:.3f}"), number(score.perplexity, "{:.3f}"),
-      number(100 * score.top1_agreement, "{:.2f}"), seconds_text(row.seconds),
-      number(row.bits_per_quantized_weight, "{:.3f}"),
+      finite_or_dash(score.mean_kl_nats, "{:.5f}"),
+      finite_or_dash(score.mean_kl_standard_error_nats, "{:.5f}"),
+      finite_or_dash(score.p99_kl_nats, "{:.4f}"), finite_or_dash(score.relative_kl, "{:.3f}"),
+      finite_or_dash(score.relative_kl_standard_error, "{:.3f}"),
+      finite_or_dash(score.perplexity, "{:.3f}"),
+      finite_or_dash(100 * score.top1_agreement, "{:.2f}"), seconds_text(row.seconds),
+      finite_or_dash(row.bits_per_quantized_weight, "{:.3f}"),
       std::isfinite(memory) ? base::format_bytes(static_cast<std::uint64_t>(memory)) : "-");
 }
 
@@ -130,7 +136,7 @@ std::string to_text(const QualityTable& table) {
       out += fmt::format(
           "\n{}, {} bits: {} tokens scored in {} windows, the original's perplexity {}\n"
           "{:<24}{:>10}{:>9}{:>10}{:>9}{:>8}{:>11}{:>9}{:>9}{:>8}{:>12}\n",
-          text.name, b, text.tokens, text.windows, number(text.perplexity, "{:.3f}"), "row",
+          text.name, b, text.tokens, text.windows, finite_or_dash(text.perplexity, "{:.3f}"), "row",
           "mean KL", "s.e.", "99 % KL", "of " + table.baseline, "s.e.", "perplexity", "top-1 %",
           "seconds", "bits", "memory");
       for (const auto& row : table.rows)

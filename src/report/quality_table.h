@@ -13,6 +13,9 @@ namespace whit::report {
 
 inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
+// "-" where `value` is not finite.
+std::string finite_or_dash(double value, const char* format);
+
 // A text that every row is scored on.
 struct QualityText {
   std::string name, file;

@@ -10,7 +10,6 @@ namespace whit::text {
 
 namespace {
 
-constexpr std::int64_t kMaxId = kMaxTokenId;
 constexpr std::string_view kSpacePiece = "\xE2\x96\x81";  // U+2581
 constexpr std::uint64_t kEmptyKey = std::numeric_limits<std::uint64_t>::max();
 
@@ -117,9 +116,9 @@ void Bpe::read_vocabulary(const Field& model) {
   vocabulary_.reserve(field.json().size());
   for (const auto& [token, value] : field.json().items()) {
     const std::int64_t number = value.is_number_integer() ? value.get<std::int64_t>() : -1;
-    if (number < 0 || number >= kMaxId) {
+    if (number < 0 || number >= kMaxTokenId) {
       field.fail_input("token {:?} has id {}; expected an integer below {}", token, value.dump(),
-                       kMaxId);
+                       kMaxTokenId);
     }
     const auto id = static_cast<TokenId>(number);
     const auto index = static_cast<std::size_t>(id);

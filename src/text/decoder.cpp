@@ -4,6 +4,7 @@
 
 #include "text/byte_level.h"
 #include "text/decode_stages.h"
+#include "text/limits.h"
 #include "text/metaspace.h"
 #include "text/utf8.h"
 
@@ -11,7 +12,6 @@ namespace whit::text {
 
 namespace {
 
-constexpr int kMaxDepth = 16;
 constexpr std::int64_t kMaxStrip = 1 << 20;
 
 std::string one_character(const Field& field) {
@@ -46,7 +46,7 @@ Decoder::Decoder(std::optional<Field> field) {
 void Decoder::add(const Field& field, int depth) {
   const std::string type = field.at("type").string();
   if (type == "Sequence") {
-    if (depth >= kMaxDepth) field.fail_input("nested {} deep; expected less", depth);
+    if (depth >= kMaxNesting) field.fail_input("nested {} deep; expected less", depth);
     const Field items = field.at("decoders");
     for (std::size_t i = 0; i < items.size(); ++i) add(items.item(i), depth + 1);
   } else if (type == "ByteLevel") {

@@ -11,8 +11,8 @@ namespace {
 
 constexpr std::string_view kMagic = "GGUF";
 constexpr std::uint64_t kMaxKeys = 1 << 20;
-constexpr std::uint64_t kMaxTokens = 1 << 22;
-constexpr int kMaxDepth = 4;  // of arrays within arrays
+constexpr std::uint64_t kMaxElements = 1 << 22;
+constexpr int kMaxArrayDepth = 4;  // of arrays within arrays
 
 enum ValueType : std::uint32_t {
   kUint8,
@@ -85,7 +85,7 @@ class Reader {
     if (type == kString) {
       string();
     } else if (type == kArray) {
-      if (depth == kMaxDepth) fail("arrays nested {} deep; expected less", depth);
+      if (depth == kMaxArrayDepth) fail("arrays nested {} deep; expected less", depth);
       const auto element = number<std::uint32_t>();
       const auto count = number<std::uint64_t>();
       if (const std::uint64_t size = size_of(element); size != 0) {
@@ -107,8 +107,8 @@ class Reader {
     const auto found = number<std::uint32_t>();
     if (found != element) fail("elements of type {}; expected {}", found, element);
     const auto count = number<std::uint64_t>();
-    if (count > kMaxTokens || count > (bytes_.size() - at_) / least_bytes) {
-      fail("{} elements; expected as many in the file, and at most {}", count, kMaxTokens);
+    if (count > kMaxElements || count > (bytes_.size() - at_) / least_bytes) {
+      fail("{} elements; expected as many in the file, and at most {}", count, kMaxElements);
     }
     return count;
   }

@@ -5,16 +5,13 @@
 
 #include "text/base64.h"
 #include "text/byte_level.h"
+#include "text/limits.h"
 #include "text/unicode_ranges.h"
 #include "text/utf8.h"
 
 namespace whit::text {
 
 namespace {
-
-constexpr int kMaxDepth = 16;
-constexpr std::size_t kMaxGrowth = 256;
-constexpr std::size_t kGrowsFreely = 1 << 20;  // bytes
 
 void check_growth(std::size_t made, std::size_t from) {
   if (made <= kGrowsFreely || made / kMaxGrowth <= from) return;
@@ -158,7 +155,7 @@ Normalizer::Normalizer(std::optional<Field> field) {
 void Normalizer::add(const Field& field, int depth) {
   const std::string type = field.at("type").string();
   if (type == "Sequence") {
-    if (depth >= kMaxDepth) field.fail_input("nested {} deep; expected less", depth);
+    if (depth >= kMaxNesting) field.fail_input("nested {} deep; expected less", depth);
     const Field items = field.at("normalizers");
     for (std::size_t i = 0; i < items.size(); ++i) add(items.item(i), depth + 1);
   } else if (const auto form = form_of(type)) {

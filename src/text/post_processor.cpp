@@ -1,11 +1,10 @@
 #include "text/post_processor.h"
 
+#include "text/limits.h"
+
 namespace whit::text {
 
 namespace {
-
-constexpr int kMaxDepth = 16;
-constexpr std::int64_t kMaxId = kMaxTokenId;
 
 void read_template(const Field& field, Frame& frame) {
   const Field pieces = field.at("single");
@@ -24,7 +23,7 @@ void read_template(const Field& field, Frame& frame) {
     const Field ids = field.at("special_tokens").at(name).at("ids");
     for (std::size_t k = 0; k < ids.size(); ++k) {
       const std::int64_t id = ids.item(k).integer();
-      if (id < 0 || id >= kMaxId) ids.item(k).fail_input("{}; expected a token id", id);
+      if (id < 0 || id >= kMaxTokenId) ids.item(k).fail_input("{}; expected a token id", id);
       (text_seen ? frame.after : frame.before).push_back(static_cast<TokenId>(id));
     }
   }
@@ -34,14 +33,14 @@ void read_template(const Field& field, Frame& frame) {
 TokenId id_of_pair(const Field& field) {
   if (field.size() != 2) field.fail_input("{} items; expected a token and its id", field.size());
   const std::int64_t id = field.item(1).integer();
-  if (id < 0 || id >= kMaxId) field.item(1).fail_input("{}; expected a token id", id);
+  if (id < 0 || id >= kMaxTokenId) field.item(1).fail_input("{}; expected a token id", id);
   return static_cast<TokenId>(id);
 }
 
 void add_processor(const Field& field, int depth, std::optional<Frame>& frame) {
   const std::string type = field.at("type").string();
   if (type == "Sequence") {
-    if (depth >= kMaxDepth) field.fail_input("nested {} deep; expected less", depth);
+    if (depth >= kMaxNesting) field.fail_input("nested {} deep; expected less", depth);
     const Field items = field.at("processors");
     for (std::size_t i = 0; i < items.size(); ++i) add_processor(items.item(i), depth + 1, frame);
   } else if (type == "TemplateProcessing") {

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "text/byte_level.h"
+#include "text/limits.h"
 #include "text/unicode_ranges.h"
 #include "text/utf8.h"
 
@@ -11,10 +12,7 @@ namespace whit::text {
 
 namespace {
 
-constexpr int kMaxDepth = 16;
 constexpr std::size_t kDefaultLength = 5;
-constexpr std::size_t kMaxGrowth = 256;
-constexpr std::size_t kGrowsFreely = 1 << 20;  // bytes
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
@@ -249,7 +247,7 @@ bool PreTokenizer::add_split(const Field& field, const std::string& type) {
 void PreTokenizer::add(const Field& field, int depth) {
   const std::string type = field.at("type").string();
   if (type == "Sequence") {
-    if (depth >= kMaxDepth) field.fail_input("nested {} deep; expected less", depth);
+    if (depth >= kMaxNesting) field.fail_input("nested {} deep; expected less", depth);
     const Field items = field.at("pretokenizers");
     for (std::size_t i = 0; i < items.size(); ++i) add(items.item(i), depth + 1);
   } else if (type == "ByteLevel") {

@@ -30,7 +30,7 @@ constexpr std::string_view kWord = R"(\p{Nl}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be
 constexpr std::array<std::string_view, 31> kCategories = {
     "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mc", "Me", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd",
     "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp", "Cc"};
-constexpr int kMaxDepth = 16;
+constexpr int kMaxClassDepth = 16;
 constexpr std::array<std::string_view, 3> kScripts = {"Han", "Hiragana", "Katakana"};
 
 class Translator {
@@ -122,7 +122,7 @@ class Translator {
 
   // Reads the class at at_ and what lies in it; goes past its ']'.
   Class read_class(int depth) {
-    if (depth > kMaxDepth) refuse("a class this deep");
+    if (depth > kMaxClassDepth) refuse("a class this deep");
     Class made;
     std::string outside;
     outside.swap(out_);

@@ -6,8 +6,6 @@ namespace whit::text {
 
 namespace {
 
-constexpr std::int64_t kMaxId = kMaxTokenId;
-
 // A token is written as a string or as an object with `content`.
 std::optional<std::string> token_text(const Field& root, const char* name) {
   const auto field = root.find(name);
@@ -43,8 +41,8 @@ void read_config(const Field& root, SpecialTokens& special) {
 }  // namespace
 
 TokenId read_token_id(const Field& field, std::int64_t value) {
-  if (value < 0 || value >= kMaxId) {
-    field.fail_input("id {}; expected 0 to {}", value, kMaxId - 1);
+  if (value < 0 || value >= kMaxTokenId) {
+    field.fail_input("id {}; expected 0 to {}", value, kMaxTokenId - 1);
   }
   return static_cast<TokenId>(value);
 }

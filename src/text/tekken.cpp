@@ -12,8 +12,6 @@ namespace whit::text {
 
 namespace {
 
-constexpr std::int64_t kMaxTokens = kMaxTokenId;
-
 // Of files that do not list them; the rest up to their number are <SPECIAL_n>.
 constexpr std::array<std::string_view, 20> kSpecials = {"<unk>",
                                                         "<s>",
@@ -45,7 +43,8 @@ std::string bytes_of(const Field& field) {
 
 std::int64_t count_of(const Field& field) {
   const std::int64_t count = field.integer();
-  if (count < 0 || count > kMaxTokens) field.fail_input("{}; expected 0 to {}", count, kMaxTokens);
+  if (count < 0 || count > kMaxTokenId)
+    field.fail_input("{}; expected 0 to {}", count, kMaxTokenId);
   return count;
 }
 

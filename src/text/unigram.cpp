@@ -10,7 +10,6 @@ namespace whit::text {
 
 namespace {
 
-constexpr auto kMaxTokens = static_cast<std::size_t>(kMaxTokenId);
 constexpr double kUnknownPenalty = 10.0;  // below the lowest score
 
 }  // namespace
@@ -37,7 +36,8 @@ void Unigram::read_vocabulary(const Field& model) {
   const Field field = model.at("vocab");
   const std::size_t count = field.size();
   if (count == 0) field.fail_input("no tokens; expected at least one");
-  if (count > kMaxTokens) field.fail_input("{} tokens; expected at most {}", count, kMaxTokens);
+  if (count > static_cast<std::size_t>(kMaxTokenId))
+    field.fail_input("{} tokens; expected at most {}", count, kMaxTokenId);
   tokens_.reserve(count);
   scores_.reserve(count);
   for (const Json& entry : field.json()) {

@@ -23,11 +23,11 @@ struct Heads {
   bool biased = false;
 };
 
-struct Problem {
+struct GradientProblem {
   Heads n;
   Tensor q, k, shared, v, dout, bias;
 
-  explicit Problem(const Heads& heads)
+  explicit GradientProblem(const Heads& heads)
       : n(heads),
         q(random_f32({n.tokens, n.heads * (n.k_dim + n.shared_dim)}, 1)),
         k(random_f32({n.tokens, n.kv_heads * n.k_dim}, 2)),
@@ -65,7 +65,7 @@ const std::vector<Heads> kHeads{{1, 1, 1, 4, 0, 4, 0},
 
 TEST_P(GradientContract, AttentionIsTheSlopeOfAttention) {
   for (const Heads& heads : kHeads) {
-    Problem p(heads);
+    GradientProblem p(heads);
     Tensor dq(p.q.shape(), Dtype::kF32), dk(p.k.shape(), Dtype::kF32),
         ds(p.shared.shape(), Dtype::kF32), dv(p.v.shape(), Dtype::kF32);
     const MatrixView shared = heads.shared_dim > 0 ? ds.matrix() : MatrixView{};

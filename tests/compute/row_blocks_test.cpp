@@ -29,12 +29,12 @@ Tensor metric_blocks(std::int64_t rows, std::int64_t block, unsigned seed) {
   return m;
 }
 
-struct Problem {
+struct RowBlockProblem {
   Tensor t0, t, u, row_u, scales;
   std::vector<std::int32_t> groups;
   SweepArgs args;
 
-  Problem(std::int64_t rows, std::int64_t cols, std::int64_t block)
+  RowBlockProblem(std::int64_t rows, std::int64_t cols, std::int64_t block)
       : t0(random_f32({rows, cols}, 1)),
         t(clone(t0)),
         u(random_f32({cols, cols}, 2, 0.3F / std::sqrt(static_cast<float>(cols)))),
@@ -59,13 +59,13 @@ struct Problem {
   }
 };
 
-const std::vector<std::array<std::int64_t, 3>> kExtents{
+const std::vector<std::array<std::int64_t, 3>> kBlockExtents{
     {1, 1, 1}, {6, 17, 3}, {48, 128, 16}, {33, 40, 33}, {130, 64, 65}};
 
 // Every code must follow from the errors before it, of its row and of the rows above it.
 TEST_P(RowBlocksContract, SweepFollowsTheRecurrence) {
-  for (const auto& [rows, cols, block] : kExtents) {
-    const Problem p(rows, cols, block);
+  for (const auto& [rows, cols, block] : kBlockExtents) {
+    const RowBlockProblem p(rows, cols, block);
     Tensor codes({rows, cols}, Dtype::kI8);
     Tensor error({rows, cols}, Dtype::kF32);
     backend->codec().sweep_block(p.args, p.t0.matrix(), p.t.matrix(), codes.matrix(),
@@ -96,7 +96,7 @@ TEST_P(RowBlocksContract, SweepFollowsTheRecurrence) {
 }
 
 TEST_P(RowBlocksContract, IdentityBlocksChangeNothing) {
-  Problem p(24, 40, 8);
+  RowBlockProblem p(24, 40, 8);
   for (std::int64_t n = 0; n < 24; ++n)
     for (std::int64_t j = 0; j < 8; ++j) p.row_u.as<float>()[n * 8 + j] = n % 8 == j ? 1.0F : 0.0F;
   Tensor codes({24, 40}, Dtype::kI8), plain({24, 40}, Dtype::kI8);

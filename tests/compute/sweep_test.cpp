@@ -6,12 +6,13 @@ namespace {
 class SweepContract : public Contract {};
 WHIT_ON_EVERY_BACKEND(SweepContract);
 
-struct Problem {
+struct SweepProblem {
   Tensor t0, t, u, scales, zeros;
   std::vector<std::int32_t> groups;
   SweepArgs args;
 
-  Problem(std::int64_t rows, std::int64_t cols, int bits, bool symmetric, float coupling = 0.3F)
+  SweepProblem(std::int64_t rows, std::int64_t cols, int bits, bool symmetric,
+               float coupling = 0.3F)
       : t0(random_f32({rows, cols}, 1)),
         t(clone(t0)),
         u(random_f32({cols, cols}, 2, coupling / std::sqrt(static_cast<float>(cols)))),
@@ -40,7 +41,7 @@ TEST_P(SweepContract, FollowsTheRecurrence) {
        {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 17}, {64, 32}, {130, 128}}) {
     for (const int bits : {2, 3, 4, 5, 6, 7, 8}) {
       for (const bool symmetric : {true, false}) {
-        const Problem p(rows, cols, bits, symmetric);
+        const SweepProblem p(rows, cols, bits, symmetric);
         Tensor codes({rows, cols}, Dtype::kI8);
         Tensor error({rows, cols}, Dtype::kF32);
         backend->codec().sweep_block(p.args, p.t0.matrix(), p.t.matrix(), codes.matrix(),
@@ -74,7 +75,7 @@ TEST_P(SweepContract, FollowsTheRecurrence) {
 }
 
 TEST_P(SweepContract, CodesEqualTheOracles) {
-  const Problem p(200, 64, 4, true);
+  const SweepProblem p(200, 64, 4, true);
   Tensor codes({200, 64}, Dtype::kI8);
   Tensor expected({200, 64}, Dtype::kI8);
   Tensor error({200, 64}, Dtype::kF32);
@@ -88,7 +89,7 @@ TEST_P(SweepContract, CodesEqualTheOracles) {
 }
 
 TEST_P(SweepContract, WithoutFeedbackItIsPlainRounding) {
-  const Problem p(70, 20, 4, true, 0.0F);
+  const SweepProblem p(70, 20, 4, true, 0.0F);
   Tensor swept({70, 20}, Dtype::kI8);
   Tensor error({70, 20}, Dtype::kF32);
   backend->codec().sweep_block(p.args, p.t.matrix(), p.t.matrix(), swept.matrix(), error.matrix());
@@ -104,7 +105,7 @@ TEST_P(SweepContract, WithoutFeedbackItIsPlainRounding) {
 }
 
 TEST_P(SweepContract, RowsDoNotDependOnTheirNeighbours) {
-  const Problem p(100, 40, 4, false);
+  const SweepProblem p(100, 40, 4, false);
   Tensor codes({100, 40}, Dtype::kI8);
   Tensor error({100, 40}, Dtype::kF32);
   backend->codec().sweep_block(p.args, p.t0.matrix(), p.t.matrix(), codes.matrix(), error.matrix());

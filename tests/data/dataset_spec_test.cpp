@@ -31,7 +31,7 @@ class Datasets : public Folder {
   int blobs_ = 0;
 };
 
-void refuse(const std::string& text, const std::string& part) {
+void refuse_dataset(const std::string& text, const std::string& part) {
   expect_refusal([&] { parse_dataset(text); }, ErrorKind::kUsage, part);
 }
 
@@ -45,14 +45,14 @@ TEST_F(Datasets, SharesAreRead) {
   EXPECT_EQ(parse_dataset("org/name").front().name, "org/name");
   const auto odd = write("odd,name:0.5", "x");
   EXPECT_EQ(parse_dataset(odd.string()).front().name, odd.string());
-  refuse("a:0.7,b", "a share for every set or for none");
-  refuse("a:x", "share \"x\"");
-  refuse("a:0", "share \"0\"");
-  refuse("a:-1", "share \"-1\"");
-  refuse("a:nan", "share \"nan\"");
-  refuse("a:1e999", "share \"1e999\"");
-  refuse("a:0.5,,b:0.5", "expected NAME");
-  refuse(":1", "names nothing");
+  refuse_dataset("a:0.7,b", "a share for every set or for none");
+  refuse_dataset("a:x", "share \"x\"");
+  refuse_dataset("a:0", "share \"0\"");
+  refuse_dataset("a:-1", "share \"-1\"");
+  refuse_dataset("a:nan", "share \"nan\"");
+  refuse_dataset("a:1e999", "share \"1e999\"");
+  refuse_dataset("a:0.5,,b:0.5", "expected NAME");
+  refuse_dataset(":1", "names nothing");
 }
 
 TEST_F(Datasets, SamplesAreDividedWithoutRest) {

@@ -10,14 +10,14 @@ namespace {
 
 using scheme::Fp8Device;
 
-IncConfig parse(const std::string& text) {
+IncConfig parse_config(const std::string& text) {
   return parse_inc_config(nlohmann::ordered_json::parse(text), "config.json");
 }
 
 // The error that a config must give.
 base::Error refused(const std::string& text) {
   try {
-    parse(text);
+    parse_config(text);
   } catch (const base::Error& error) {
     return error;
   }
@@ -26,7 +26,7 @@ base::Error refused(const std::string& text) {
 }
 
 TEST(IncConfig, DefaultsAreTheEngines) {
-  const auto config = parse("{}");
+  const auto config = parse_config("{}");
   EXPECT_EQ(config.mode, IncMode::kQuantize);
   EXPECT_EQ(config.observer, "maxabs");
   EXPECT_FALSE(config.dump_stats_path);
@@ -42,7 +42,7 @@ TEST(IncConfig, DefaultsAreTheEngines) {
 // vLLM-Gaudi's and DeepSeek's files, as they are.
 TEST(IncConfig, ReadsFilesInUse) {
   const auto measure =
-      parse(R"({"mode": "MEASURE", "observer": "maxabs", "measure_exclude": "OUTPUT",
+      parse_config(R"({"mode": "MEASURE", "observer": "maxabs", "measure_exclude": "OUTPUT",
     "allowlist": {"types": [], "names": []},
     "blocklist": {"types": [], "names": ["lm_head", "mlp\\.gate\\b"]},
     "quantize_weight": false, "dump_stats_path": "/data/ds/g3/inc_output",
@@ -51,18 +51,19 @@ TEST(IncConfig, ReadsFilesInUse) {
   EXPECT_EQ(measure.calibration_sample_interval, 1);
   EXPECT_EQ(measure.block.names, (std::vector<std::string>{"lm_head", "mlp\\.gate\\b"}));
   EXPECT_EQ(measure.warnings.size(), 1U);
-  const auto quantize = parse(R"({"method": "HOOKS", "mode": "quantize", "observer": "maxabs",
+  const auto quantize =
+      parse_config(R"({"method": "HOOKS", "mode": "quantize", "observer": "maxabs",
     "scale_method": "maxabs_hw", "scale_format": "scalar", "use_qdq": "False",
     "whitelist": {"types": [], "names": []}, "blacklist": {"types": ["KVCache"], "names": []},
     "scale_params": {}, "mod_dict": {}, "device_for_scales": null,
     "dump_stats_path": "out/inc_output"})");
   EXPECT_EQ(quantize.block.types, std::vector<std::string>{"KVCache"});
-  const auto dynamic = parse(R"({"mode": "QUANTIZE", "scale_method": "maxabs_pcs_pow2",
+  const auto dynamic = parse_config(R"({"mode": "QUANTIZE", "scale_method": "maxabs_pcs_pow2",
     "scale_format": "const", "dynamic_quantization": "True", "dump_stats_path": "",
     "blocklist": {"types": ["Matmul", "B2BMatmul", "KVCache", "VLLMKVCache"], "names": []}})");
   EXPECT_FALSE(dynamic.needs_measurements());
-  EXPECT_FALSE(parse(R"({"scale_method": "unit_scale"})").needs_measurements());
-  EXPECT_FALSE(parse(R"({"scale_method": "hw_aligned_single_scale"})").needs_measurements());
+  EXPECT_FALSE(parse_config(R"({"scale_method": "unit_scale"})").needs_measurements());
+  EXPECT_FALSE(parse_config(R"({"scale_method": "hw_aligned_single_scale"})").needs_measurements());
 }
 
 TEST(IncConfig, UnknownKeysNameTheNearest) {
@@ -108,40 +109,41 @@ TEST(IncConfig, ContradictionsAreErrors) {
 
 TEST(IncConfig, DevicesOfScales) {
   const auto refuses = [](const std::string& text, std::optional<Fp8Device> device) {
-    EXPECT_THROW(device_for_scales(parse(text), device, "c"), base::Error) << text;
+    EXPECT_THROW(device_for_scales(parse_config(text), device, "c"), base::Error) << text;
   };
   const std::string gaudi2 = R"({"device_for_scales": "GAUDI2"})";
-  EXPECT_EQ(device_for_scales(parse(gaudi2), Fp8Device::kGaudi3, "c"), Fp8Device::kGaudi2);
+  EXPECT_EQ(device_for_scales(parse_config(gaudi2), Fp8Device::kGaudi3, "c"), Fp8Device::kGaudi2);
   EXPECT_EQ(scheme::full_scale({scheme::Fp8Format::kE4M3, Fp8Device::kGaudi2}), 240);
-  EXPECT_EQ(device_for_scales(parse(gaudi2), std::nullopt, "c"), Fp8Device::kGaudi2);
+  EXPECT_EQ(device_for_scales(parse_config(gaudi2), std::nullopt, "c"), Fp8Device::kGaudi2);
   refuses(R"({"device_for_scales": "GAUDI3"})", Fp8Device::kGaudi2);
   refuses(R"({"device_for_scales": "GAUDI2", "scale_method": "maxabs_pow2"})", Fp8Device::kGaudi3);
   refuses("{}", Fp8Device::kGeneric);
   refuses(R"({"use_qdq": true, "device_for_scales": "GAUDI2"})", Fp8Device::kGeneric);
-  EXPECT_EQ(device_for_scales(parse(R"({"use_qdq": true})"), Fp8Device::kGeneric, "c"),
+  EXPECT_EQ(device_for_scales(parse_config(R"({"use_qdq": true})"), Fp8Device::kGeneric, "c"),
             Fp8Device::kGeneric);
 }
 
 TEST(IncConfig, ScalarBecomesConstPerChannel) {
-  const auto config = parse(R"({"scale_format": "scalar",
+  const auto config = parse_config(R"({"scale_format": "scalar",
                                "scale_method": "ACT_MAXABS_POW2_WEIGHTS_PCS_OPT_POW2"})");
   EXPECT_EQ(config.scale_format, IncScaleFormat::kConst);
   EXPECT_EQ(config.warnings.size(), 1U);
-  EXPECT_EQ(parse(R"({"fake_quant": true})").scale_format, IncScaleFormat::kConst);
+  EXPECT_EQ(parse_config(R"({"fake_quant": true})").scale_format, IncScaleFormat::kConst);
 }
 
 TEST(IncConfig, BackoffsOfScaleParamsAreHonoured) {
-  const auto config = parse(R"({"scale_params": {"input_backoff": 0.5, "weight_backoff": 0.75}})");
+  const auto config =
+      parse_config(R"({"scale_params": {"input_backoff": 0.5, "weight_backoff": 0.75}})");
   EXPECT_EQ(config.methods.fallback.activation.backoff, 0.5);
   EXPECT_EQ(config.methods.fallback.weight.backoff, 0.75);
   EXPECT_EQ(config.output_backoff, 0.25);
   EXPECT_EQ(config.warnings.size(), 2U);
-  EXPECT_TRUE(parse(R"({"scale_params": {"input_backoff": 0.25, "weight_backoff": 0.5}})")
+  EXPECT_TRUE(parse_config(R"({"scale_params": {"input_backoff": 0.25, "weight_backoff": 0.5}})")
                   .warnings.empty());
 }
 
 TEST(IncConfig, StructuredMethods) {
-  const auto config = parse(R"({"scale_method": {
+  const auto config = parse_config(R"({"scale_method": {
     "default": {"weight": {"rounding_method": "pow2"}, "activation": {"rounding_method": "POW2"}},
     "nodes": {"lm_head": {"weight": {"backoff": 0.5}}},
     "layers": {"3": {"weight": {"granularity": "PCS"}}},
@@ -185,7 +187,7 @@ TEST(IncConfig, DumpPaths) {
 
 bool selects(const std::string& config, const std::string& name,
              const std::string& type = "Linear") {
-  return IncSelection(parse(config), "c").selects(name, type);
+  return IncSelection(parse_config(config), "c").selects(name, type);
 }
 
 TEST(IncSelection, NamesAreSearchedExpressions) {

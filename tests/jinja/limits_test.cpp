@@ -8,7 +8,7 @@ namespace whit::jinja {
 
 namespace {
 
-struct Case {
+struct HostileCase {
   const char* name;
   std::string source;
   const char* says;  // part of the error
@@ -20,7 +20,7 @@ std::string repeated(std::string_view text, int count) {
   return out;
 }
 
-std::vector<Case> running() {
+std::vector<HostileCase> running() {
   return {
       {"text", "\n{{ 'a' * 10**9 }}", "t:2: a value of 1000000000 bytes"},
       {"text_of_texts",
@@ -82,7 +82,7 @@ std::vector<Case> running() {
   };
 }
 
-std::vector<Case> parsing() {
+std::vector<HostileCase> parsing() {
   return {
       {"parentheses", "{{ " + repeated("(", 5000) + "1" + repeated(")", 5000) + " }}",
        "t:1: nested deeper than 150"},
@@ -105,16 +105,16 @@ std::vector<Case> parsing() {
   };
 }
 
-std::vector<Case> cases() {
+std::vector<HostileCase> hostile_cases() {
   auto all = running();
   for (auto& one : parsing()) all.push_back(std::move(one));
   return all;
 }
 
-class Hostile : public ::testing::TestWithParam<Case> {};
+class Hostile : public ::testing::TestWithParam<HostileCase> {};
 
 TEST_P(Hostile, StopsWithAnErrorThatNamesTheLimit) {
-  const Case& one = GetParam();
+  const HostileCase& one = GetParam();
   Limits limits;  // smaller ones than usual, so that none is waited for
   limits.steps = 3'000'000;
   limits.value_bytes = 8'000'000;
@@ -131,7 +131,7 @@ TEST_P(Hostile, StopsWithAnErrorThatNamesTheLimit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Hostile, ::testing::ValuesIn(cases()),
+INSTANTIATE_TEST_SUITE_P(All, Hostile, ::testing::ValuesIn(hostile_cases()),
                          [](const auto& test) { return std::string(test.param.name); });
 
 // Whatever lies in a cycle is freed: a leak is what the sanitizers find here.

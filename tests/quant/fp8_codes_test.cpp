@@ -10,8 +10,8 @@ namespace {
 using scheme::Fp8Device;
 using scheme::Fp8Format;
 using scheme::Fp8Target;
-constexpr Fp8Target kG2{Fp8Format::kE4M3, Fp8Device::kGaudi2};
-constexpr Fp8Target kG3{Fp8Format::kE4M3, Fp8Device::kGaudi3};
+constexpr Fp8Target kGaudi2{Fp8Format::kE4M3, Fp8Device::kGaudi2};
+constexpr Fp8Target kGaudi3{Fp8Format::kE4M3, Fp8Device::kGaudi3};
 
 struct Coded {
   float value;
@@ -35,18 +35,18 @@ TEST(Fp8Codes, Codes) {
                                  {HUGE_VALF, 0x7E, 0x77, 0x7B}, {-HUGE_VALF, 0xFE, 0xF7, 0xFB}};
   const Fp8Target e5m2{Fp8Format::kE5M2, Fp8Device::kGaudi3};
   for (const auto& [value, e4m3, gaudi2, wide] : cases) {
-    EXPECT_EQ(encode_fp8(value, kG3), e4m3) << value;
-    EXPECT_EQ(encode_fp8(value, kG2), gaudi2) << value;
+    EXPECT_EQ(encode_fp8(value, kGaudi3), e4m3) << value;
+    EXPECT_EQ(encode_fp8(value, kGaudi2), gaudi2) << value;
     EXPECT_EQ(encode_fp8(value, e5m2), wide) << value;
   }
   EXPECT_EQ(decode_fp8(0x43, Fp8Format::kE5M2), 3.5F);
-  EXPECT_TRUE(std::isnan(decode_fp8(encode_fp8(std::nanf(""), kG2), Fp8Format::kE4M3)));
+  EXPECT_TRUE(std::isnan(decode_fp8(encode_fp8(std::nanf(""), kGaudi2), Fp8Format::kE4M3)));
 }
 
 // Halving for Gaudi2: all codes but the odd ones up to 0x0F are halved without loss.
 TEST(Fp8Codes, HalvedCodes) {
   const auto halved = [](int code) {
-    return encode_fp8(decode_fp8(static_cast<std::uint8_t>(code), Fp8Format::kE4M3) / 2, kG2);
+    return encode_fp8(decode_fp8(static_cast<std::uint8_t>(code), Fp8Format::kE4M3) / 2, kGaudi2);
   };
   const std::vector<std::pair<int, int>> cases{
       {0x7E, 0x76}, {0x77, 0x6F}, {0x02, 0x01}, {0x10, 0x08}, {0x08, 0x04},
@@ -73,8 +73,8 @@ TEST(Fp8Codes, ALinearEndToEnd) {
   const float w_scale = std::ldexp(1.0F, -8);
   float sum = 0;
   for (std::size_t i = 0; i < 4; ++i) {
-    const float qx = decode_fp8(encode_fp8(x[i], kG2), Fp8Format::kE4M3);
-    const float qw = decode_fp8(encode_fp8(w[i] / w_scale, kG2), Fp8Format::kE4M3);
+    const float qx = decode_fp8(encode_fp8(x[i], kGaudi2), Fp8Format::kE4M3);
+    const float qw = decode_fp8(encode_fp8(w[i] / w_scale, kGaudi2), Fp8Format::kE4M3);
     EXPECT_EQ(qx, x_codes[i]);
     EXPECT_EQ(qw, w_codes[i]);
     sum += qx * qw;
@@ -89,11 +89,11 @@ TEST(Fp8Codes, HeadroomAboveTheCalibratedMaximum) {
     const auto scale = static_cast<float>(tensor_scale(1.0, {scaling, target}));
     return decode_fp8(encode_fp8(x / scale, target), target.format) * scale;
   };
-  EXPECT_EQ(served(14.9F, kG2), 15);
-  EXPECT_EQ(served(16, kG2), 15);
-  EXPECT_EQ(served(100, kG2), 15);
-  EXPECT_EQ(served(4, kG3), 4);
-  EXPECT_EQ(served(14.9F, kG3), 7);
+  EXPECT_EQ(served(14.9F, kGaudi2), 15);
+  EXPECT_EQ(served(16, kGaudi2), 15);
+  EXPECT_EQ(served(100, kGaudi2), 15);
+  EXPECT_EQ(served(4, kGaudi3), 4);
+  EXPECT_EQ(served(14.9F, kGaudi3), 7);
 }
 
 }  // namespace

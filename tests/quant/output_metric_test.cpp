@@ -41,7 +41,7 @@ class Metric : public ::testing::TestWithParam<std::string> {
 };
 INSTANTIATE_TEST_SUITE_P(Backends, Metric, ::testing::Values("reference", "cpu1", "cpu7"));
 
-struct Case {
+struct MetricCase {
   std::int64_t rows = 24, cols = 96, group = 32, block = 8;
   int bits = 4;
   bool symmetric = true;
@@ -49,14 +49,14 @@ struct Case {
 };
 
 TEST_P(Metric, NoStepRaisesItsError) {
-  std::vector<Case> cases;
+  std::vector<MetricCase> cases;
   for (int bits = 2; bits <= 8; ++bits)
     for (const bool symmetric : {true, false}) cases.push_back({24, 96, 32, 8, bits, symmetric});
   cases.push_back({1, 200, 40, 1});
   cases.push_back({40, 130, 130, 40});
   cases.push_back({6, 64, 1, 3});
   cases.push_back({24, 96, 32, 8, 4, true, {0, 31, 32, 33, 95}});
-  for (const Case& c : cases) {
+  for (const MetricCase& c : cases) {
     SCOPED_TRACE(::testing::Message() << c.rows << "x" << c.cols << " bits " << c.bits << " block "
                                       << c.block << (c.symmetric ? "" : " asymmetric"));
     const tensor::Tensor w = upload(*backend_, heavy_weights(c.rows, c.cols, 3), c.cols);

@@ -55,7 +55,7 @@ std::vector<double> row_errors(compute::Backend& backend, const std::vector<floa
   return errors;
 }
 
-struct Case {
+struct RefineCase {
   std::int64_t rows = 12;
   std::int64_t cols = 96;
   std::int64_t group = 32;
@@ -68,18 +68,18 @@ struct Case {
   bool moved_target = false;
 };
 
-std::ostream& operator<<(std::ostream& out, const Case& c) {
+std::ostream& operator<<(std::ostream& out, const RefineCase& c) {
   return out << c.rows << "x" << c.cols << " groups of " << c.group << " bits " << c.bits
              << (c.symmetric ? " symmetric " : " asymmetric ") << numeric::name_of(c.scale_dtype)
              << " tokens " << c.tokens << " damp " << c.rel_damp << " dead " << c.dead.size()
              << (c.moved_target ? " moved" : "");
 }
 
-std::vector<Case> cases() {
-  std::vector<Case> all;
+std::vector<RefineCase> refine_cases() {
+  std::vector<RefineCase> all;
   for (int bits = 2; bits <= 8; ++bits)
     for (const bool symmetric : {true, false}) {
-      Case c;
+      RefineCase c;
       c.bits = bits;
       c.symmetric = symmetric;
       all.push_back(c);
@@ -90,18 +90,18 @@ std::vector<Case> cases() {
   all.push_back({5, 260, 260, 3, false});  // channel scales, asymmetric, three blocks
   all.push_back({9, 96, 96, 8, true, tensor::Dtype::kF16});
   all.push_back({9, 96, 48, 8, false, tensor::Dtype::kF32});
-  Case dead;
+  RefineCase dead;
   dead.dead = {0, 31, 32, 33, 34, 35, 95};
   all.push_back(dead);
-  Case whole_group = dead;
+  RefineCase whole_group = dead;
   for (std::int32_t k = 32; k < 64; ++k) whole_group.dead.push_back(k);
   all.push_back(whole_group);
-  Case few_tokens;
+  RefineCase few_tokens;
   few_tokens.tokens = 20;
   all.push_back(few_tokens);
   few_tokens.rel_damp = 1e-4;
   all.push_back(few_tokens);
-  Case moved;
+  RefineCase moved;
   moved.moved_target = true;
   all.push_back(moved);
   return all;
@@ -126,7 +126,7 @@ void expect_sound(compute::Backend& backend, const scheme::GroupedInt& q) {
 }
 
 TEST_P(Refine, NoRowsErrorRises) {
-  for (const Case& c : cases()) {
+  for (const RefineCase& c : refine_cases()) {
     SCOPED_TRACE(c);
     std::vector<float> values = heavy_weights(c.rows, c.cols, 3);
     std::fill_n(values.begin(), c.group, 0.0F);  // a group of zeros

@@ -44,16 +44,16 @@ class TeacherTarget : public ::testing::TestWithParam<bool> {
 };
 
 TEST_P(TeacherTarget, IsTheLeastSquaresWeight) {
-  constexpr std::int64_t kRows = 5, kCols = 12, kTokens = 90;
+  constexpr std::int64_t kRows = 5, kCols = 12, kCount = 90;
   const Tensor w = random_matrix(kRows, kCols, 1);
-  const Tensor xt = random_matrix(kTokens, kCols, 2);
-  Tensor xs = random_matrix(kTokens, kCols, 3);
-  Tensor difference({kTokens, kCols}, tensor::Dtype::kF32);
+  const Tensor xt = random_matrix(kCount, kCols, 2);
+  Tensor xs = random_matrix(kCount, kCols, 3);
+  Tensor difference({kCount, kCols}, tensor::Dtype::kF32);
   for (std::int64_t i = 0; i < xs.elements(); ++i) {
     xs.as<float>()[i] = xt.as<float>()[i] + 0.3F * xs.as<float>()[i];
     difference.as<float>()[i] = xt.as<float>()[i] - xs.as<float>()[i];
   }
-  Tensor residual = random_matrix(kTokens, kRows, 4);
+  Tensor residual = random_matrix(kCount, kRows, 4);
   for (std::int64_t i = 0; i < residual.elements(); ++i) residual.as<float>()[i] *= 0.2F;
 
   stats::Gram gram(*backend_, kCols);

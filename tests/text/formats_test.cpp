@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "text/expectations.h"
 #include "text/gguf.h"
 #include "text/ranked_tokens.h"
 #include "text/stream_decoder.h"
@@ -27,19 +28,6 @@ SpecialTokens of_class(const char* name) {
   SpecialTokens special;
   special.tokenizer_class = name;
   return special;
-}
-
-template <typename Work>
-void expect_error(Work work, ErrorKind kind, const std::string& subject,
-                  const std::string& detail) {
-  try {
-    work();
-    ADD_FAILURE() << "accepted; expected an error about " << subject;
-  } catch (const base::Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    EXPECT_EQ(error.subject(), subject) << error.what();
-    EXPECT_NE(error.detail().find(detail), std::string::npos) << error.what();
-  }
 }
 
 // The tokens of fuzz/corpus/tiktoken/small: all bytes, then 256 ab, 257 " a", 258 ï, 259 12,

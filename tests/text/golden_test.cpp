@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "text/expectations.h"
 #include "text/hugging_face.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
@@ -12,9 +13,6 @@ namespace whit::text {
 namespace {
 
 using Ids = std::vector<TokenId>;
-
-const fs::path kGolden = fs::path(WHIT_TEST_DATA) / "golden" / "text";
-const fs::path kDemo = fs::path(WHIT_SOURCE_DIR) / "demo" / "moe-15m";
 
 Json read_golden(const char* name) {
   std::ifstream in(kGolden / name);

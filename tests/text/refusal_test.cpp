@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "text/expectations.h"
 #include "text/hugging_face.h"
 #include "text/sentence_piece.h"
 #include "text/stream_decoder.h"
@@ -15,27 +16,11 @@ namespace {
 
 using base::ErrorKind;
 
-const fs::path kGolden = fs::path(WHIT_TEST_DATA) / "golden" / "text";
-const fs::path kDemo = fs::path(WHIT_SOURCE_DIR) / "demo" / "moe-15m";
-
 Json small_tokenizer() {
   return Json::parse(R"({
     "added_tokens": [{"id": 4, "content": "<s>", "special": true}],
     "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "\\s+"}, "behavior": "Isolated"},
     "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, " ": 3}, "merges": ["a b"]}})");
-}
-
-template <typename Work>
-void expect_error(Work work, ErrorKind kind, const std::string& subject,
-                  const std::string& detail = "") {
-  try {
-    work();
-    ADD_FAILURE() << "accepted; expected an error about " << subject;
-  } catch (const base::Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    EXPECT_EQ(error.subject(), subject) << error.what();
-    EXPECT_NE(error.detail().find(detail), std::string::npos) << error.what();
-  }
 }
 
 void expect_refused(const std::string& pointer, const Json& value, const std::string& subject,

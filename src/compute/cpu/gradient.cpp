@@ -14,7 +14,7 @@ namespace whit::compute::cpu {
 
 namespace {
 
-constexpr std::int64_t kQueries = 64;
+constexpr std::int64_t kRowsAtOnce = 64;
 
 // All query heads that share one head of keys and values. Rows are one sequence.
 class HeadGradient {
@@ -27,8 +27,8 @@ class HeadGradient {
         kv_head_(kv_head),
         length_(args.q.data.rows),
         p_(scratch),
-        dp_(scratch + kQueries * length_),
-        slopes_(scratch + 2 * kQueries * length_),
+        dp_(scratch + kRowsAtOnce * length_),
+        slopes_(scratch + 2 * kRowsAtOnce * length_),
         k_(host::head_of(args.k, kv_head)),
         v_(host::head_of(args.v, kv_head)),
         dk_(part(out.k, kv_head, args.k.dim)),
@@ -39,8 +39,8 @@ class HeadGradient {
     const std::int64_t group = args_.heads / args_.kv_heads;
     bool first = true;
     for (std::int64_t head = kv_head_ * group; head < (kv_head_ + 1) * group; ++head)
-      for (std::int64_t row = 0; row < length_; row += kQueries) {
-        some_queries(head, row, std::min(kQueries, length_ - row), first ? 0.0F : 1.0F, dks);
+      for (std::int64_t row = 0; row < length_; row += kRowsAtOnce) {
+        some_queries(head, row, std::min(kRowsAtOnce, length_ - row), first ? 0.0F : 1.0F, dks);
         first = false;
       }
   }
@@ -145,7 +145,7 @@ class CpuGradient final : public Gradient {
     const std::int64_t length = out_gradient.rows;
     const std::int64_t shared = args.k_shared ? length * args.k_shared->dim : 0;
     std::vector<float> parts(static_cast<std::size_t>(shared * args.kv_heads));
-    Scratch scratch(threads_, (2 * kQueries + 1) * length);
+    Scratch scratch(threads_, (2 * kRowsAtOnce + 1) * length);
     parallel_for(threads_, args.kv_heads, [&](std::int64_t head) {
       HeadGradient(args, out_gradient, out, head, scratch.mine()).run(parts.data() + head * shared);
     });

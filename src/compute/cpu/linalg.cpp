@@ -31,7 +31,7 @@ TileExtents tile_of(std::int64_t rows, std::int64_t cols) {
 }
 
 // Rows that an elementwise function hands to a thread at once.
-constexpr std::int64_t kRowPiece = 16;
+constexpr std::int64_t kLinalgRows = 16;
 
 template <typename Body>
 void over_tiles(int threads, std::int64_t rows, std::int64_t cols, const Body& body) {
@@ -142,7 +142,7 @@ class CpuLinalg final : public Linalg {
 
   void scale_add(float alpha, MatrixView a, float beta, ConstMatrixView b) override {
     check(a.rows == b.rows && a.cols == b.cols, "scale_add: extents");
-    parallel_pieces(threads_, a.rows, kRowPiece, [&](std::int64_t begin, std::int64_t count) {
+    parallel_pieces(threads_, a.rows, kLinalgRows, [&](std::int64_t begin, std::int64_t count) {
       for (std::int64_t i = begin; i < begin + count; ++i)
         cpu::scale_add(alpha, a.row<float>(i), beta, b.row<float>(i), a.cols);
     });
@@ -163,7 +163,7 @@ class CpuLinalg final : public Linalg {
     check(a.rows == b.rows && a.cols == b.cols && width > 0, "row_dots: extents");
     const std::int64_t pieces = ceil_div(a.cols, width);
     std::vector<double> out(static_cast<std::size_t>(a.rows * pieces));
-    parallel_pieces(threads_, a.rows, kRowPiece, [&](std::int64_t begin, std::int64_t count) {
+    parallel_pieces(threads_, a.rows, kLinalgRows, [&](std::int64_t begin, std::int64_t count) {
       for (std::int64_t n = begin; n < begin + count; ++n)
         for (std::int64_t p = 0; p < pieces; ++p)
           out[static_cast<std::size_t>(n * pieces + p)] =
@@ -177,7 +177,7 @@ class CpuLinalg final : public Linalg {
   template <typename T>
   void permute_as(ConstMatrixView in, std::span<const std::int32_t> rows,
                   std::span<const std::int32_t> cols, MatrixView out) const {
-    parallel_pieces(threads_, out.rows, kRowPiece, [&](std::int64_t begin, std::int64_t count) {
+    parallel_pieces(threads_, out.rows, kLinalgRows, [&](std::int64_t begin, std::int64_t count) {
       for (std::int64_t i = begin; i < begin + count; ++i) {
         const T* from = in.row<T>(rows.empty() ? i : rows[static_cast<std::size_t>(i)]);
         T* to = out.row<T>(i);

@@ -11,24 +11,24 @@
 namespace whit::model::arch {
 
 using base::ErrorKind;
-using nlohmann::json;
 
 namespace {
 
 constexpr std::size_t kShownCharacters = 80;
 
-std::string shown(const json& value) {
-  std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
+std::string shown(const nlohmann::json& value) {
+  std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   if (text.size() > kShownCharacters) text = text.substr(0, kShownCharacters) + "...";
   return text;
 }
 
-[[noreturn]] void wrong(std::string subject, const json& value, std::string_view expected) {
+[[noreturn]] void wrong(std::string subject, const nlohmann::json& value,
+                        std::string_view expected) {
   base::fail(ErrorKind::kInput, std::move(subject), "found {}; expected {}", shown(value),
              expected);
 }
 
-double finite(const json& value, std::string subject) {
+double finite(const nlohmann::json& value, std::string subject) {
   const double number = value.is_number() ? value.get<double>() : std::nan("");
   if (!(std::abs(number) <= static_cast<double>(std::numeric_limits<float>::max())))
     wrong(std::move(subject), value, "a number");
@@ -37,7 +37,8 @@ double finite(const json& value, std::string subject) {
 
 }  // namespace
 
-Fields::Fields(const json& object, std::string path) : object_(&object), path_(std::move(path)) {
+Fields::Fields(const nlohmann::json& object, std::string path)
+    : object_(&object), path_(std::move(path)) {
   if (object.is_object()) return;
   const std::string name = path_.empty() ? "config.json" : "config.json: " + path_;
   wrong(path_.empty() ? name : name.substr(0, name.size() - 1), object, "an object");
@@ -56,7 +57,7 @@ bool Fields::present(std::string_view key) const {
   return found != object_->end() && !found->is_null();
 }
 
-const json& Fields::at(std::string_view key, const char* expected) const {
+const nlohmann::json& Fields::at(std::string_view key, const char* expected) const {
   const auto found = object_->find(key);
   if (found == object_->end())
     base::fail(ErrorKind::kInput, subject(key), "missing; expected {}", expected);
@@ -64,7 +65,7 @@ const json& Fields::at(std::string_view key, const char* expected) const {
 }
 
 std::int64_t Fields::integer(std::string_view key, std::int64_t low, std::int64_t high) const {
-  const json& value = at(key, "a whole number");
+  const nlohmann::json& value = at(key, "a whole number");
   if (!value.is_number_integer()) wrong(subject(key), value, "a whole number");
   const bool too_large =
       value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(high);
@@ -98,14 +99,14 @@ std::optional<double> Fields::maybe_number(std::string_view key) const {
 
 bool Fields::boolean_or(std::string_view key, bool otherwise) const {
   if (!has(key)) return otherwise;
-  const json& value = at(key, "true or false");
+  const nlohmann::json& value = at(key, "true or false");
   if (!value.is_boolean()) wrong(subject(key), value, "true or false");
   return value.get<bool>();
 }
 
 std::string Fields::text_or(std::string_view key, std::string_view otherwise) const {
   if (!has(key)) return std::string(otherwise);
-  const json& value = at(key, "a string");
+  const nlohmann::json& value = at(key, "a string");
   if (!value.is_string()) wrong(subject(key), value, "a string");
   return value.get<std::string>();
 }
@@ -118,7 +119,7 @@ namespace {
 
 constexpr std::size_t kLongestList = 1 << 20;
 
-const json& as_list(const json& value, const std::string& subject) {
+const nlohmann::json& as_list(const nlohmann::json& value, const std::string& subject) {
   if (!value.is_array() || value.size() > kLongestList) wrong(subject, value, "a list");
   return value;
 }
@@ -127,7 +128,7 @@ const json& as_list(const json& value, const std::string& subject) {
 
 std::vector<std::string> Fields::texts(std::string_view key) const {
   std::vector<std::string> list;
-  for (const json& value : as_list(at(key, "a list of strings"), subject(key))) {
+  for (const nlohmann::json& value : as_list(at(key, "a list of strings"), subject(key))) {
     if (!value.is_string()) wrong(subject(key), value, "strings");
     list.push_back(value.get<std::string>());
   }
@@ -136,14 +137,14 @@ std::vector<std::string> Fields::texts(std::string_view key) const {
 
 std::vector<double> Fields::numbers(std::string_view key) const {
   std::vector<double> list;
-  for (const json& value : as_list(at(key, "a list of numbers"), subject(key)))
+  for (const nlohmann::json& value : as_list(at(key, "a list of numbers"), subject(key)))
     list.push_back(finite(value, subject(key)));
   return list;
 }
 
 std::vector<std::int64_t> Fields::integers(std::string_view key) const {
   std::vector<std::int64_t> list;
-  for (const json& value : as_list(at(key, "a list of whole numbers"), subject(key))) {
+  for (const nlohmann::json& value : as_list(at(key, "a list of whole numbers"), subject(key))) {
     if (!value.is_number_integer()) wrong(subject(key), value, "whole numbers");
     list.push_back(value.get<std::int64_t>());
   }
@@ -181,7 +182,7 @@ compute::Activation Fields::activation_or(std::string_view key, std::string_view
     if (name == found) return activation;
   base::fail(ErrorKind::kUnsupported, subject(key),
              "found {}; expected silu, gelu, gelu_pytorch_tanh, relu or another name of these",
-             shown(json(found)));
+             shown(nlohmann::json(found)));
 }
 
 float Fields::softcap_or(std::string_view key, float otherwise) const {
@@ -211,8 +212,8 @@ void Fields::refuse_present(std::string_view key) const {
 void Fields::require_text(std::string_view key, std::string_view expected) const {
   const std::string found = text_or(key, expected);
   if (found != expected)
-    base::fail(ErrorKind::kUnsupported, subject(key), "found {}; expected {}", shown(json(found)),
-               expected);
+    base::fail(ErrorKind::kUnsupported, subject(key), "found {}; expected {}",
+               shown(nlohmann::json(found)), expected);
 }
 
 }  // namespace whit::model::arch
