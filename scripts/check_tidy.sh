@@ -16,9 +16,10 @@ if [ -z "$tidy" ]; then
   echo "clang-tidy 14 is not installed" >&2
   exit 77
 fi
-# What is not built here (a library may be missing) cannot be read either.
-find src/{base,numeric,tensor,scheme,checkpoint,text,pickle,data,formats} -name '*.cpp' | sort |
-  while read -r file; do
-    if grep -qF "/$file\"" "$build/compile_commands.json"; then printf '%s\0' "$file"; fi
-  done |
-  xargs -0 -P "$(nproc)" -n 2 "$tidy" --quiet -p "$build" 2> >(grep -v 'warnings generated' >&2)
+# As they are built: several files in one, or each by itself; what is not built here (a library may be
+# missing) cannot be read either.
+rooms='base|numeric|tensor|scheme|checkpoint|text|pickle|data|formats'
+sources=$(grep -oE '"file": "[^"]+' "$build/compile_commands.json" | cut -d'"' -f4 |
+  grep -E "/(whit_($rooms)\.dir/Unity|src/($rooms))/[^/]+$" | sort -u)
+xargs -P "$(nproc)" -n 1 "$tidy" --quiet --header-filter='/src/[a-z]+/.*' -p "$build" <<<"$sources" \
+  2> >(grep -v 'warnings generated' >&2)
