@@ -64,6 +64,11 @@ class Linalg {
   // products and sums in double precision.
   virtual std::vector<double> row_dots(ConstMatrixView a, ConstMatrixView b,
                                        std::int64_t width) = 0;
+  // The largest magnitude of every column of x, F32; 0 where it has no rows. A NaN is larger than
+  // every number.
+  virtual std::vector<float> column_max_abs(ConstMatrixView x) = 0;
+  // Of every row.
+  virtual std::vector<float> row_max_abs(ConstMatrixView x) = 0;
 };
 
 // One tensor of attention heads inside a wider matrix: head h of row t is

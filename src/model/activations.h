@@ -38,6 +38,7 @@ enum class Slot : std::uint8_t {
   kQuery,        // the attention's output; in MLA the rotated queries first, in the same rows
   kMlpIn,        // a mixture's normed input
   kMid,          // silu(gate) * up
+  kMoeOut,       // what the routed experts add, where somebody observes it
 };
 
 // Rows of a slot, on the device, for as long as the lease lives. A written lease is stored when it

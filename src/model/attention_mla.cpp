@@ -74,6 +74,7 @@ class Mla {
     const MatrixView key = latent.sub(0, tile.rows, spec_.kv_rank, spec_.rope_dim);
     run_.context.backend.memory().copy(kv.sub(0, tile.rows, spec_.kv_rank, spec_.rope_dim), key);
     rotary_.rotate(tile, key, 1, 0, spec_.rope_dim);
+    if (Observer* observer = run_.context.observer) observer->latent(run_.layer, latent);
   }
 
   void store_query(const Tile& tile, MatrixView q) {
@@ -100,22 +101,22 @@ class Mla {
       const Tile& tile = run_.tiles[piece];
       const auto query = lease(Slot::kQuery, tile, Access::kUpdate);
       const auto latent = lease(Slot::kKvLatent, tile, Access::kRead);
+      const ConstMatrixView shared =
+          latent->view().sub(0, tile.rows, spec_.kv_rank, spec_.rope_dim);
+      if (Observer* observer = run_.context.observer)
+        observer->attention(run_.layer, args_of(query->view(), y[0], shared));
       for_sequences(run_, tile, [&](std::int64_t row0, std::int64_t rows, std::int64_t) {
         attend(query->view().rows_of(row0, rows), y[0].rows_of(row0, rows),
-               latent->view().sub(row0, rows, spec_.kv_rank, spec_.rope_dim));
+               shared.rows_of(row0, rows));
       });
     };
     run_.context.runner.run({&stage, 1});
     attended_ = {};
   }
 
-  // One sequence: query rows become the attention's output rows. kv holds [nope | v] per head.
-  void attend(MatrixView query, ConstMatrixView kv, ConstMatrixView shared_key) {
-    if (KvCache* cache = run_.context.cache) {
-      const auto layer = static_cast<std::size_t>(run_.layer.index);
-      kv = cache->append(layer, 0, kv);
-      shared_key = cache->append(layer, 1, shared_key);
-    }
+  // kv holds [nope | v] per head.
+  compute::AttentionArgs args_of(ConstMatrixView query, ConstMatrixView kv,
+                                 ConstMatrixView shared_key) const {
     const std::int64_t kv_dim = spec_.nope_dim + spec_.v_dim;
     compute::AttentionArgs args;
     args.heads = spec_.heads;
@@ -125,8 +126,18 @@ class Mla {
     args.k_shared = HeadView{shared_key, 0, 0, spec_.rope_dim};
     args.v = HeadView{kv, spec_.nope_dim, kv_dim, spec_.v_dim};
     args.scale = spec_.scale;
+    return args;
+  }
+
+  // One sequence: query rows become the attention's output rows.
+  void attend(MatrixView query, ConstMatrixView kv, ConstMatrixView shared_key) {
+    if (KvCache* cache = run_.context.cache) {
+      const auto layer = static_cast<std::size_t>(run_.layer.index);
+      kv = cache->append(layer, 0, kv);
+      shared_key = cache->append(layer, 1, shared_key);
+    }
     const MatrixView out = attended_.matrix().rows_of(0, query.rows);
-    run_.context.backend.neural().attention(args, out);
+    run_.context.backend.neural().attention(args_of(query, kv, shared_key), out);
     run_.context.backend.memory().copy(out, query.sub(0, query.rows, 0, out_width()));
   }
 

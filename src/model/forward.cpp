@@ -177,8 +177,8 @@ void forward_mtp_layer(ForwardContext& context, const ModelSpec& spec, const Lay
   forward_layer(context, layer);
 }
 
-tensor::Tensor forward_head(ForwardContext& context, const ModelSpec& spec, std::int64_t first_row,
-                            std::int64_t rows) {
+tensor::Tensor forward_head_input(ForwardContext& context, const ModelSpec& spec,
+                                  std::int64_t first_row, std::int64_t rows) {
   compute::Memory& memory = context.backend.memory();
   tensor::Tensor normed = memory.allocate({rows, spec.hidden}, Dtype::kF32);
   {
@@ -194,6 +194,13 @@ tensor::Tensor forward_head(ForwardContext& context, const ModelSpec& spec, std:
     context.backend.linalg().linear(normed.matrix(), proj->matrix(), nullptr, narrow.matrix());
     normed = std::move(narrow);
   }
+  return normed;
+}
+
+tensor::Tensor forward_head(ForwardContext& context, const ModelSpec& spec, std::int64_t first_row,
+                            std::int64_t rows) {
+  compute::Memory& memory = context.backend.memory();
+  const tensor::Tensor normed = forward_head_input(context, spec, first_row, rows);
   const WeightHandle head = context.weights.linear(spec.head);
   WeightHandle bias;
   if (spec.head.bias)

@@ -6,6 +6,7 @@
 
 #include "compute/backend.h"
 #include "model/activations.h"
+#include "model/observer.h"
 #include "model/spec.h"
 #include "model/stage.h"
 #include "model/weights.h"
@@ -40,6 +41,7 @@ struct ForwardContext {
   const Sequences& sequences;
   StageRunner& runner;
   KvCache* cache = nullptr;
+  Observer* observer = nullptr;  // of what lies between the stages
 };
 
 // Slot kHidden = embedding of every token.
@@ -49,13 +51,17 @@ void forward_layer(ForwardContext& context, const LayerSpec& layer);
 // Replaces kHidden (the decoder's output, before the final norm) by the MTP layer's input, then
 // runs the layer. The last token of each sequence has no next token and sees its own again.
 void forward_mtp_layer(ForwardContext& context, const ModelSpec& spec, const LayerSpec& layer);
+// What the head reads of the rows of one tile: F32 [rows, head.in_features] on the device.
+tensor::Tensor forward_head_input(ForwardContext& context, const ModelSpec& spec,
+                                  std::int64_t first_row, std::int64_t rows);
 // Final norm and head of the rows of one tile: logits F32 [rows, vocabulary] on the device.
 tensor::Tensor forward_head(ForwardContext& context, const ModelSpec& spec, std::int64_t first_row,
                             std::int64_t rows);
 
 // Applies linears with the weights of a WeightSource, and passes every hidden state to `tap` where
-// there is one. Looks nothing up, quantizes nothing.
+// there is one, and inputs, weights and outputs to `observer`. Looks nothing up, quantizes nothing.
 std::unique_ptr<StageRunner> make_plain_runner(compute::Backend& backend, WeightSource& weights,
-                                               stats::Tap* tap = nullptr);
+                                               stats::Tap* tap = nullptr,
+                                               Observer* observer = nullptr);
 
 }  // namespace whit::model

@@ -126,6 +126,10 @@ Stage down(LayerRun& run, const ExpertRows& expert) {
     run.context.store.scatter_add(Slot::kHidden, std::span(expert.rows).subspan(at, count),
                                   std::span(expert.weights).subspan(at, count),
                                   y[0].rows_of(0, routed));
+    if (run.context.store.has(Slot::kMoeOut))
+      run.context.store.scatter_add(Slot::kMoeOut, std::span(expert.rows).subspan(at, count),
+                                    std::span(expert.weights).subspan(at, count),
+                                    y[0].rows_of(0, routed));
   };
   return stage;
 }
@@ -147,6 +151,15 @@ void run_block(LayerRun& run, std::vector<ExpertRows>& experts) {
   if (total > 0) run.context.store.drop(Slot::kMid);
 }
 
+// Hands over what the routed experts added, which has been summed beside the stream.
+void show_mixture(LayerRun& run, Observer& observer) {
+  for (const Tile& tile : run.tiles)
+    observer.mixture(
+        run.layer,
+        run.context.store.lease(Slot::kMoeOut, tile.first_row, tile.rows, Access::kRead)->view());
+  run.context.store.drop(Slot::kMoeOut);
+}
+
 }  // namespace
 
 // Outputs go straight into kHidden: the routed experts' in ascending order, then the shared
@@ -156,6 +169,9 @@ void run_mlp(LayerRun& run, const MoeSpec& spec) {
   base::check(!run.layer.parallel && !run.layer.mlp_out_norm && run.layer.residual_scale == 1,
               "a mixture's output is added as it is");
   context.store.create(Slot::kMlpIn, run.tokens(), run.hidden());
+  Observer* observer = context.observer;
+  const bool observed = observer != nullptr && observer->wants_mixture(run.layer);
+  if (observed) context.store.create(Slot::kMoeOut, run.tokens(), run.hidden());
   Dispatch dispatch = route_tokens(run, spec, context.runner.wants_scores());
   const auto block =
       static_cast<std::size_t>(std::max<std::int64_t>(context.runner.expert_block(run.layer), 1));
@@ -165,6 +181,7 @@ void run_mlp(LayerRun& run, const MoeSpec& spec) {
       experts.push_back(rows_of_expert(run, spec, dispatch, e));
     run_block(run, experts);
   }
+  if (observed) show_mixture(run, *observer);
   if (spec.shared) run_shared(run, spec, dispatch.shared);
   context.store.drop(Slot::kMlpIn);
 }

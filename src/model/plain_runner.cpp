@@ -21,8 +21,8 @@ class Scratch {
 
 class PlainRunner final : public StageRunner {
  public:
-  PlainRunner(compute::Backend& backend, WeightSource& weights, stats::Tap* tap)
-      : backend_(&backend), weights_(&weights), tap_(tap) {}
+  PlainRunner(compute::Backend& backend, WeightSource& weights, stats::Tap* tap, Observer* observer)
+      : backend_(&backend), weights_(&weights), tap_(tap), observer_(observer) {}
 
   void run(std::span<Stage> stages) override {
     for (Stage& stage : stages) apply(stage);
@@ -44,10 +44,15 @@ class PlainRunner final : public StageRunner {
   };
 
   void apply(Stage& stage) {
-    if (stage.piece_rows.empty() || (stage.linears.empty() && tap_ == nullptr)) return;
+    if (stage.piece_rows.empty()) return observe_unused(stage);
+    if (stage.linears.empty() && tap_ == nullptr && observer_ == nullptr) return;
     std::vector<Loaded> loaded;
     for (const LinearSpec* linear : stage.linears)
       loaded.push_back({weights_->linear(*linear), weights_->bias(*linear)});
+    if (observer_ != nullptr)
+      for (std::size_t i = 0; i < loaded.size(); ++i)
+        if (observer_->wants_weight(*stage.linears[i]))
+          observer_->weight(*stage.linears[i], loaded[i].weight->matrix());
     if (outputs_.size() < loaded.size()) outputs_.resize(loaded.size());
     std::size_t first_row = 0;
     for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {
@@ -60,7 +65,16 @@ class PlainRunner final : public StageRunner {
     }
   }
 
+  // An expert that no token reached.
+  void observe_unused(const Stage& stage) {
+    if (observer_ == nullptr) return;
+    for (const LinearSpec* linear : stage.linears)
+      if (observer_->wants_weight(*linear))
+        observer_->weight(*linear, weights_->linear(*linear)->matrix());
+  }
+
   void observe(const Stage& stage, MatrixView x, std::size_t first_row) {
+    if (observer_ != nullptr) observer_->input(stage, x);
     if (tap_ == nullptr || stage.observed_before) return;
     std::span<const float> row_weights(stage.row_weights);
     if (!row_weights.empty())
@@ -71,16 +85,29 @@ class PlainRunner final : public StageRunner {
   void apply(Stage& stage, const std::vector<Loaded>& loaded, std::size_t piece, MatrixView x) {
     std::vector<MatrixView> y;
     for (std::size_t i = 0; i < loaded.size(); ++i) {
-      y.push_back(outputs_[i].take(*backend_, x.rows, stage.linears[i]->out_features));
-      backend_->linalg().linear(x, loaded[i].weight->matrix(),
-                                loaded[i].bias ? loaded[i].bias->as<float>() : nullptr, y[i]);
+      const LinearSpec& linear = *stage.linears[i];
+      y.push_back(outputs_[i].take(*backend_, x.rows, linear.out_features));
+      const bool wanted = observer_ != nullptr && observer_->wants_output(linear);
+      const float* bias = loaded[i].bias ? loaded[i].bias->as<float>() : nullptr;
+      backend_->linalg().linear(x, loaded[i].weight->matrix(), wanted ? nullptr : bias, y[i]);
+      if (!wanted) continue;
+      observer_->output(linear, y[i]);
+      if (bias != nullptr) add_to_rows(*loaded[i].bias, y[i]);
     }
     stage.consume(piece, y);
+  }
+
+  // The bias as a matrix whose rows are all the same one.
+  void add_to_rows(const tensor::Tensor& bias, MatrixView y) {
+    const tensor::ConstMatrixView rows{bias.data(), tensor::Dtype::kF32, y.rows, y.cols,
+                                       0,           bias.device()};
+    backend_->neural().add(y, rows);
   }
 
   compute::Backend* backend_;
   WeightSource* weights_;
   stats::Tap* tap_;
+  Observer* observer_;
   Scratch input_;
   std::vector<Scratch> outputs_;
 };
@@ -88,8 +115,8 @@ class PlainRunner final : public StageRunner {
 }  // namespace
 
 std::unique_ptr<StageRunner> make_plain_runner(compute::Backend& backend, WeightSource& weights,
-                                               stats::Tap* tap) {
-  return std::make_unique<PlainRunner>(backend, weights, tap);
+                                               stats::Tap* tap, Observer* observer) {
+  return std::make_unique<PlainRunner>(backend, weights, tap, observer);
 }
 
 }  // namespace whit::model

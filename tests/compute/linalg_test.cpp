@@ -1,3 +1,6 @@
+#include <cmath>
+#include <limits>
+
 #include "compute/support.h"
 
 namespace whit::compute::testing {
@@ -212,6 +215,41 @@ TEST_P(LinalgContract, RowDotsOfPieces) {
       }
     }
   }
+}
+
+TEST_P(LinalgContract, LargestMagnitudes) {
+  for (const auto& [rows, cols] :
+       {std::pair<std::int64_t, std::int64_t>{1, 1}, {130, 7}, {300, 40}}) {
+    Tensor x = random_f32({rows, cols}, 23);
+    x.as<float>()[(rows - 1) * cols] = -9.0F;
+    // A part of a wider matrix: its last column belongs to nobody.
+    const ConstMatrixView part = x.matrix().sub(0, rows, 0, std::max<std::int64_t>(cols - 1, 1));
+    std::vector<float> by_column(static_cast<std::size_t>(part.cols)),
+        by_row(static_cast<std::size_t>(rows));
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < part.cols; ++j) {
+        const float magnitude = std::abs(part.row<float>(i)[j]);
+        float& column = by_column[static_cast<std::size_t>(j)];
+        float& row = by_row[static_cast<std::size_t>(i)];
+        column = std::max(column, magnitude);
+        row = std::max(row, magnitude);
+      }
+    EXPECT_EQ(backend->linalg().column_max_abs(part), by_column);
+    EXPECT_EQ(backend->linalg().row_max_abs(part), by_row);
+    EXPECT_EQ(by_column[0], 9.0F);
+  }
+}
+
+TEST_P(LinalgContract, LargestMagnitudeOfNaNIsNaN) {
+  Tensor x = random_f32({200, 3}, 24);
+  x.as<float>()[5 * 3 + 1] = -std::numeric_limits<float>::quiet_NaN();
+  x.as<float>()[9 * 3 + 1] = std::numeric_limits<float>::infinity();
+  const auto columns = backend->linalg().column_max_abs(x.matrix());
+  EXPECT_TRUE(std::isnan(columns[1]));
+  EXPECT_FALSE(std::isnan(columns[0]) || std::isnan(columns[2]));
+  EXPECT_TRUE(std::isnan(backend->linalg().row_max_abs(x.matrix())[5]));
+  EXPECT_EQ(backend->linalg().column_max_abs(x.matrix().rows_of(0, 0)),
+            std::vector<float>(3, 0.0F));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -169,6 +170,37 @@ class CpuLinalg final : public Linalg {
           out[static_cast<std::size_t>(n * pieces + p)] =
               dot(a.row<float>(n) + p * width, b.row<float>(n) + p * width,
                   std::min(width, a.cols - p * width));
+    });
+    return out;
+  }
+
+  std::vector<float> column_max_abs(ConstMatrixView x) override {
+    check(x.dtype == tensor::Dtype::kF32, "column_max_abs: F32");
+    constexpr std::int64_t kRows = 128;
+    const auto cols = static_cast<std::size_t>(x.cols);
+    const auto pieces = static_cast<std::size_t>(ceil_div(x.rows, kRows));
+    std::vector<std::int32_t> most(std::max<std::size_t>(pieces, 1) * cols);
+    parallel_pieces(threads_, x.rows, kRows, [&](std::int64_t begin, std::int64_t count) {
+      std::int32_t* piece = most.data() + begin / kRows * x.cols;
+      for (std::int64_t i = begin; i < begin + count; ++i)
+        raise_to_magnitudes(x.row<float>(i), piece, x.cols);
+    });
+    std::vector<float> out(cols);
+    for (std::size_t j = 0; j < cols; ++j) {
+      std::int32_t bits = most[j];
+      for (std::size_t p = 1; p < pieces; ++p) bits = std::max(bits, most[p * cols + j]);
+      out[j] = std::bit_cast<float>(bits);
+    }
+    return out;
+  }
+
+  std::vector<float> row_max_abs(ConstMatrixView x) override {
+    check(x.dtype == tensor::Dtype::kF32, "row_max_abs: F32");
+    std::vector<float> out(static_cast<std::size_t>(x.rows));
+    parallel_pieces(threads_, x.rows, kLinalgRows, [&](std::int64_t begin, std::int64_t count) {
+      for (std::int64_t i = begin; i < begin + count; ++i)
+        out[static_cast<std::size_t>(i)] =
+            std::bit_cast<float>(largest_magnitude(x.row<float>(i), x.cols));
     });
     return out;
   }

@@ -1,10 +1,17 @@
 #include "compute/cpu/vector.h"
 
+#include <bit>
 #include <limits>
 
 #include "compute/cpu/lanes.h"
 
 namespace whit::compute::cpu {
+
+namespace {
+
+constexpr std::int32_t kMagnitude = 0x7fffffff;  // all but the sign
+
+}  // namespace
 
 WHIT_MULTIVERSION void add_to(float* a, const float* b, std::int64_t size) {
   for (std::int64_t i = 0; i < size; ++i) a[i] += b[i];
@@ -82,6 +89,22 @@ WHIT_MULTIVERSION float max_of(const float* a, std::int64_t size) {
     most = x > most ? x : most;
   }
   return max_lane(most);
+}
+
+WHIT_MULTIVERSION void raise_to_magnitudes(const float* a, std::int32_t* most, std::int64_t size) {
+  for (std::int64_t i = 0; i < size; ++i) {
+    const std::int32_t bits = std::bit_cast<std::int32_t>(a[i]) & kMagnitude;
+    most[i] = bits > most[i] ? bits : most[i];
+  }
+}
+
+WHIT_MULTIVERSION std::int32_t largest_magnitude(const float* a, std::int64_t size) {
+  std::int32_t most = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    const std::int32_t bits = std::bit_cast<std::int32_t>(a[i]) & kMagnitude;
+    most = bits > most ? bits : most;
+  }
+  return most;
 }
 
 WHIT_MULTIVERSION void norm_row(const float* x, const float* w, float factor, float* out,

@@ -17,6 +17,10 @@ double dot(const float* a, const float* b, std::int64_t size);  // products and 
 double sum_of(const float* a, std::int64_t size);               // in double
 double sum_of_squares(const float* a, std::int64_t size);       // in double
 float max_of(const float* a, std::int64_t size);                // -inf where size is 0
+// Magnitudes by their bits, among which those of a NaN are the largest: most[i] becomes the larger
+// of itself and |a[i]|.
+void raise_to_magnitudes(const float* a, std::int32_t* most, std::int64_t size);
+std::int32_t largest_magnitude(const float* a, std::int64_t size);
 
 // out = a - shift, subtracted in double.
 void shifted_copy(const float* a, double shift, float* out, std::int64_t size);

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "base/checked.h"
 #include "base/error.h"
 #include "compute/host/element.h"
@@ -9,6 +11,12 @@ namespace {
 
 using base::check;
 using host::element;
+
+// The larger of |value| and what is there; a NaN stays.
+void raise(float value, float& most) {
+  if (std::isnan(most)) return;
+  if (std::isnan(value) || std::abs(value) > most) most = std::abs(value);
+}
 
 class ReferenceLinalg final : public Linalg {
  public:
@@ -140,6 +148,22 @@ class ReferenceLinalg final : public Linalg {
       for (std::int64_t k = 0; k < a.cols; ++k)
         out[static_cast<std::size_t>(n * pieces + k / width)] +=
             static_cast<double>(a.row<float>(n)[k]) * static_cast<double>(b.row<float>(n)[k]);
+    return out;
+  }
+
+  std::vector<float> column_max_abs(ConstMatrixView x) override {
+    std::vector<float> out(static_cast<std::size_t>(x.cols));
+    for (std::int64_t i = 0; i < x.rows; ++i)
+      for (std::int64_t j = 0; j < x.cols; ++j)
+        raise(element(x, i, j), out[static_cast<std::size_t>(j)]);
+    return out;
+  }
+
+  std::vector<float> row_max_abs(ConstMatrixView x) override {
+    std::vector<float> out(static_cast<std::size_t>(x.rows));
+    for (std::int64_t i = 0; i < x.rows; ++i)
+      for (std::int64_t j = 0; j < x.cols; ++j)
+        raise(element(x, i, j), out[static_cast<std::size_t>(i)]);
     return out;
   }
 };

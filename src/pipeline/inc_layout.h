@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "formats/inc_config.h"
+#include "formats/inc_modules.h"
+#include "pipeline/inc_nodes.h"
+#include "pipeline/maxima.h"
+#include "stats/ranges.h"
+
+namespace whit::pipeline {
+
+// What a config measures of a model.
+class IncLayout {
+ public:
+  IncLayout(const model::ModelSpec& spec, bool fp8, const formats::IncConfig& config,
+            const std::string& subject);
+
+  // What a forward has to be watched for.
+  WantedMaxima wanted() const;
+  // What was watched, rounded to the config's hp_dtype, as ranges of one process. Names of modules
+  // of which nothing was seen are left out.
+  stats::RankRanges ranges(const MaximaObserver& seen) const;
+  // Names of all modules that the config selects, an expert's matrices too.
+  std::vector<std::string> modules() const;
+  const std::vector<IncNode>& nodes() const { return nodes_; }
+  bool selects(const IncNode& node) const;
+
+ private:
+  bool selects_matrix(const IncNode& node, const char* list, std::size_t expert) const;
+  void want(const IncNode& node, WantedMaxima& wanted) const;
+  bool outputs_wanted(const IncNode& node) const;
+  stats::OpRanges op_of(const IncNode& node, const MaximaObserver& seen) const;
+  void read_linear(const IncNode& node, const MaximaObserver& seen, stats::OpRanges& op) const;
+  void read_attention(const IncNode& node, const MaximaObserver& seen, stats::OpRanges& op) const;
+  stats::MoeRanges moe_of(const IncNode& node, const MaximaObserver& seen) const;
+  stats::Range stored(stats::Range range) const;
+
+  bool fp8_;
+  formats::IncConfig config_;
+  formats::IncSelection selection_;
+  std::vector<IncNode> nodes_;
+};
+
+}  // namespace whit::pipeline

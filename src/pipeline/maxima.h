@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "compute/backend.h"
+#include "model/observer.h"
+#include "stats/ranges.h"
+
+namespace whit::pipeline {
+
+// Tensors of a layer that no linear reads, writes or holds.
+enum class Operand : std::uint8_t {
+  kQuery,  // rotated
+  kKey,    // rotated, as the product reads it
+  kValue,
+  kAbsorbedQuery,  // MLA: the query as it meets the cached latent, and its rotated part
+  kLatentKey,      // MLA: what is cached, the normed latent and the shared rotated key
+  kLatentValue,    // MLA: the latent alone
+  kMixture,        // what the routed experts add
+};
+
+// Largest magnitudes of one tensor, and of how many rows of it.
+struct Maxima {
+  stats::Range values;  // one, or one a channel; empty: never seen
+  std::int64_t rows = 0;
+
+  bool seen() const { return !values.empty(); }
+  // The values, or 0 where nothing was seen.
+  stats::Range range() const { return seen() ? values : stats::Range{0}; }
+};
+
+// What is to be watched.
+struct WantedMaxima {
+  bool per_channel = false;  // of a linear, what it reads and makes; its weight's output channels;
+                             // else of a head
+  std::set<stats::TapId> inputs;
+  std::set<const model::LinearSpec*> weights, outputs;
+  std::set<std::pair<int, Operand>> operands;  // by layer
+
+  bool operand(const model::LayerSpec& layer, Operand operand) const {
+    return operands.contains({layer.index, operand});
+  }
+};
+
+// Watches a forward for the maxima of its tensors. Maxima are exact, so that neither the number of
+// threads nor how a forward is cut shows in them. Errors: kInput (subject: the tensor) for NaN and
+// infinity.
+class MaximaObserver final : public model::Observer {
+ public:
+  MaximaObserver(compute::Backend& backend, WantedMaxima wanted);
+
+  // Never seen: no values.
+  const Maxima& input(const stats::TapId& site) const;
+  const Maxima& weight(const model::LinearSpec& linear) const;
+  const Maxima& output(const model::LinearSpec& linear) const;
+  const Maxima& operand(int layer, Operand operand) const;
+  // Rows that each hidden state had, watched or not; 0: none.
+  std::int64_t rows(const stats::TapId& site) const;
+
+  // Of what the forward does not show: the head's.
+  void watch_input(const stats::TapId& site, tensor::ConstMatrixView x);
+
+  bool wants_weight(const model::LinearSpec& linear) const override;
+  bool wants_output(const model::LinearSpec& linear) const override;
+  bool wants_mixture(const model::LayerSpec& layer) const override;
+  void weight(const model::LinearSpec& linear, tensor::ConstMatrixView w) override;
+  void input(const model::Stage& stage, tensor::ConstMatrixView x) override;
+  void output(const model::LinearSpec& linear, tensor::ConstMatrixView y) override;
+  void attention(const model::LayerSpec& layer, const compute::AttentionArgs& args) override;
+  void latent(const model::LayerSpec& layer, tensor::ConstMatrixView rows) override;
+  void mixture(const model::LayerSpec& layer, tensor::ConstMatrixView y) override;
+
+ private:
+  void fold(Maxima& into, stats::Range range, std::int64_t rows, const std::string& name) const;
+  void fold_operand(const model::LayerSpec& layer, Operand operand, stats::Range range,
+                    std::int64_t rows);
+  // Whether absorbed queries need its weight.
+  bool is_expander(const model::LinearSpec& linear) const;
+  stats::Range columns(tensor::ConstMatrixView x) const;
+  stats::Range absorbed_query(const model::MlaSpec& spec, const compute::HeadView& q);
+
+  compute::Backend& backend_;
+  WantedMaxima wanted_;
+  std::map<stats::TapId, Maxima> inputs_;
+  std::map<stats::TapId, std::int64_t> rows_;
+  std::map<const model::LinearSpec*, Maxima> weights_, outputs_;
+  std::map<std::pair<int, Operand>, Maxima> operands_;
+  // The weight that expands the latent of the layer at work.
+  const model::LinearSpec* expander_ = nullptr;
+  tensor::Tensor expansion_;
+};
+
+}  // namespace whit::pipeline
