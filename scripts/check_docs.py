@@ -61,7 +61,7 @@ def check_commands(name, text, whit):
             words = command.split()
             if words[0].startswith("-"):
                 continue
-            two_words = words[0] == "bench" and len(words) > 1 and words[1].isalpha()
+            two_words = words[0] in ("bench", "report") and len(words) > 1 and words[1].isalpha()
             help_text = help_of(whit, *words[:2 if two_words else 1])
             if help_text is None:
                 yield f"{name}:{number}: whit has no verb {words[0]}"

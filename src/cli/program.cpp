@@ -28,7 +28,9 @@ std::string program_help() {
       "whit quantizes checkpoints of language models, layer by layer, and measures what was "
       "lost.\n\n"
       "usage: whit VERB MODEL [OUT] [flags]\n\nverbs:\n";
-  for (const auto& verb : verbs()) text += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
+  for (const auto& verb : verbs()) text += fmt::format("  {:<13} {}\n", verb.name, verb.summary);
+  for (const auto& verb : two_word_verbs())
+    text += fmt::format("  {:<13} {}\n", verb.name, verb.summary);
   text +=
       "\nMODEL is a folder with config.json and safetensors, or org/name[@revision] of the local\n"
       "Hugging Face cache. stdout holds the result; messages go to stderr.\n\n"
@@ -49,6 +51,9 @@ const Verb& find_verb(const std::string& name) {
     if (verb.name == name) return verb;
     names.emplace_back(verb.name);
   }
+  for (const auto& verb : two_word_verbs())
+    if (verb.name.starts_with(name + " "))
+      base::fail(ErrorKind::kUsage, name, "alone; expected whit {}", verb.name);
   const auto later = later_verbs();
   if (std::find(later.begin(), later.end(), name) != later.end())
     base::fail(ErrorKind::kUnsupported, name,

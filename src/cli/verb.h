@@ -43,10 +43,13 @@ Verb logits_verb();
 Verb tokenize_verb();
 Verb rows_verb();
 Verb chat_template_verb();
+Verb measure_verb();
+Verb calibrate_verb();
 Verb scales_verb();
 Verb unify_verb();
 Verb expand_verb();
 Verb bench_verb();
 Verb bench_quality_verb();
+Verb report_ranges_verb();
 
 }  // namespace whit::cli

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "cli/session.h"
 #include "cli/verb.h"
+#include "report/bench_calibrate.h"
 #include "report/bench_compute.h"
 #include "report/bench_forward.h"
 #include "report/bench_gptq.h"
@@ -51,16 +52,24 @@ report::BenchTable bench_forward(Session& session, const Flags& flags) {
   return report::bench_forward(backend, model.spec, *weights, args);
 }
 
+report::BenchTable bench_calibrate(Session& session, const Flags& flags) {
+  const auto model = runtime::open_model(session.model_folder(flags.model));
+  auto& backend = session.backend();
+  const auto weights = runtime::make_stored_weights(model.checkpoint, backend);
+  return report::bench_calibrate(backend, model.spec, *weights, flags.forward, flags.repeats);
+}
+
 report::BenchTable bench(Session& session, const Flags& flags) {
   if (flags.what == "gptq") return bench_gptq(session, flags);
   if (flags.what == "compute") return bench_compute(session, flags);
   if (flags.what == "forward") return bench_forward(session, flags);
+  if (flags.what == "calibrate") return bench_calibrate(session, flags);
   if (flags.what == "tokenize") {
     const auto tokenizer = text::load_tokenizer(session.model_folder(flags.model));
     return report::bench_tokenize(*tokenizer, base::read_text_file(flags.text), flags.repeats);
   }
   base::fail(base::ErrorKind::kUsage, "WHAT",
-             "{}; expected gptq, compute, forward, tokenize or quality", flags.what);
+             "{}; expected gptq, compute, forward, calibrate, tokenize or quality", flags.what);
 }
 
 Job declare(CLI::App& app) {
@@ -72,17 +81,17 @@ Job declare(CLI::App& app) {
         ->capture_default_str();
   };
   app.add_option("WHAT", flags->what,
-                 "gptq, compute, forward or tokenize; quality has a help of its own")
+                 "gptq, compute, forward, calibrate or tokenize; quality has a help of its own")
       ->required();
-  app.add_option("--model", flags->model, "forward, tokenize: whose")
+  app.add_option("--model", flags->model, "forward, calibrate, tokenize: whose")
       ->type_name("MODEL")
       ->capture_default_str();
   app.add_option("--text", flags->text, "tokenize: what")->type_name("FILE")->capture_default_str();
   whole("--rows", flags->rows, "gptq, compute: outputs of the weight");
   whole("--cols", flags->cols, "gptq, compute: inputs of the weight");
   whole("--tokens", flags->tokens, "gptq, compute: rows of the hidden state");
-  whole("--sequences", flags->forward.sequences, "forward: how many");
-  whole("--length", flags->forward.length, "forward: tokens of each");
+  whole("--sequences", flags->forward.sequences, "forward, calibrate: how many");
+  whole("--length", flags->forward.length, "forward, calibrate: tokens of each");
   app.add_option("--repeats", flags->repeats, "the best of N runs counts")
       ->check(CLI::Range(1, 1000))
       ->type_name("N")
@@ -101,6 +110,7 @@ Verb bench_verb() {
           "  whit bench gptq\n"
           "  whit bench gptq --rows 7168 --cols 2048 --repeats 3\n"
           "  whit bench forward --model demo/moe-15m --json\n"
+          "  whit bench calibrate --sequences 16 --length 512 --repeats 5\n"
           "  whit bench tokenize --model demo/moe-15m --text demo/text/evaluation.txt\n"
           "  whit bench quality --help\n",
           verb_bench::declare};

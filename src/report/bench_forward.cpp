@@ -30,6 +30,8 @@ double attention_flops(const model::MlaSpec& a) {
   return 2.0 * static_cast<double>(a.heads * (a.nope_dim + a.rope_dim + a.v_dim));
 }
 
+}  // namespace
+
 model::Sequences random_sequences(const model::ModelSpec& spec, const ForwardBenchArgs& args) {
   std::uint64_t state = 1;
   model::Sequences sequences;
@@ -44,8 +46,6 @@ model::Sequences random_sequences(const model::ModelSpec& spec, const ForwardBen
   }
   return sequences;
 }
-
-}  // namespace
 
 double layer_flops_per_token(const model::ModelSpec& spec, std::int64_t length) {
   double flops = 0;

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "compute/backend.h"
+#include "model/activations.h"
 #include "model/spec.h"
 #include "model/weights.h"
 #include "report/bench.h"
@@ -20,6 +21,9 @@ struct ForwardBenchArgs {
 // token passes and of causal attention.
 BenchTable bench_forward(compute::Backend& backend, const model::ModelSpec& spec,
                          model::WeightSource& weights, const ForwardBenchArgs& args);
+
+// Sequences of ids drawn evenly, the same ones for the same arguments.
+model::Sequences random_sequences(const model::ModelSpec& spec, const ForwardBenchArgs& args);
 
 // Floating-point operations of one token's layers among `length` tokens (mean over the sequence).
 double layer_flops_per_token(const model::ModelSpec& spec, std::int64_t length);

@@ -7,34 +7,12 @@
 #include <set>
 
 #include "base/memory.h"
+#include "report/html_page.h"
 #include "report/svg_plot.h"
 
 namespace whit::report {
 
 namespace {
-
-constexpr std::string_view kStyle = R"(
-:root { color-scheme: light dark; --ink: #1c1d20; --paper: #ffffff; --soft: #6b6f76; --rule: #dcdfe4;
-  --bar: #3b74b9; --base: #9aa3ad; --error: #1c1d20; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e7ea; --paper: #17181b; --soft: #9aa0a8; --rule: #34373d; --bar: #6ea3e0;
-    --base: #6b737d; --error: #e6e7ea; } }
-body { background: var(--paper); color: var(--ink); font: 15px/1.45 system-ui, sans-serif;
-  max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
-p, figcaption { color: var(--soft); }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1.5rem; }
-figure { margin: 0; }
-svg { width: 100%; height: auto; }
-.axis { stroke: var(--ink); } .grid { stroke: var(--rule); } .error { stroke: var(--error); }
-.bar, .dot { fill: var(--bar); } .bar-base, .dot-base { fill: var(--base); }
-.label { fill: var(--ink); font: 12px system-ui, sans-serif; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }
-th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--rule); text-align: right; }
-th:first-child, td:first-child, td.left { text-align: left; }
-code { font-size: .85em; }
-)";
 
 // "0.0512 ± 0.0011".
 std::string with_error(double value, double error, const char* format) {
@@ -114,19 +92,15 @@ std::string legend(const QualityTable& table) {
 
 std::string to_html(const QualityTable& table) {
   const std::string title = "What quantizing " + table.model + " loses";
-  std::string out = fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta "
-      "name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-      "<title>{0}</title>\n<style>{1}</style>\n</head>\n<body>\n<h1>{0}</h1>\n"
-      "<p>KL(original || quantized), nats a token; {2} parameters; calibration: {3}; {4}.</p>\n",
-      escape_xml(title), kStyle, table.parameters,
-      escape_xml(table.calibration.empty() ? "none" : table.calibration),
+  std::string body = fmt::format(
+      "<p>KL(original || quantized), nats a token; {} parameters; calibration: {}; {}.</p>\n",
+      table.parameters, escape_xml(table.calibration.empty() ? "none" : table.calibration),
       escape_xml(table.machine));
   std::set<int, std::greater<>> bits;
   for (const auto& row : table.rows) bits.insert(row.bits);
   for (std::size_t text = 0; text < table.texts.size(); ++text)
-    for (const int b : bits) out += section(table, b, text);
-  return out + legend(table) + "</body>\n</html>\n";
+    for (const int b : bits) body += section(table, b, text);
+  return html_page(title, body + legend(table));
 }
 
 }  // namespace whit::report

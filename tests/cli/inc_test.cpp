@@ -114,5 +114,58 @@ TEST(IncVerbs, ScalesRefusals) {
   EXPECT_NE(device.err.find("device_for_scales"), std::string::npos) << device.err;
 }
 
+// Measured, shared out among ranks, scaled, and unified again: the maxima of one process.
+TEST(IncVerbs, CalibrateUnifyReport) {
+  const auto folder = scratch();
+  base::write_file_atomic(folder / "ids.jsonl",
+                          "{\"input_ids\": [5, 77, 901, 1200, 33]}\n{\"input_ids\": [2, 9, 4]}\n");
+  const auto measured =
+      whit_json({"measure", demo(), "--calibration", folder / "ids.jsonl", "--out", folder / "one",
+                 "--min-sequence-length", "1", "--threads", "1"});
+  ASSERT_EQ(measured["files"].size(), 4U);
+  EXPECT_EQ(measured["samples"], 2);
+  EXPECT_EQ(measured["tokens"], 8);
+  EXPECT_FALSE(measured["unseen_experts"].empty());
+  EXPECT_EQ(measured["experts"].size(), 5U);  // of six layers the first is dense
+  const auto calibrated = whit_json({"calibrate", "-m", demo(), "-d", folder / "ids.jsonl", "-o",
+                                     folder / "out", "--name", "DeepSeek-demo", "-l", "2",
+                                     "--least-tokens", "1", "-b", "4", "-t", "4", "-u"});
+  EXPECT_EQ(calibrated["ranks"], 4);
+  EXPECT_EQ(calibrated["output"], (folder / "out/deepseek-demo").string());
+  EXPECT_FALSE(calibrated["warnings"].empty());
+  EXPECT_GT(calibrated["seconds"].get<double>(), 0);
+  const auto unified = whit_json({"unify", "-m", folder / "out/deepseek-demo/g3", "-r", "1", "-o",
+                                  folder / "unified", "--expert-parallel"});
+  const auto nodes = [](const fs::path& file) {
+    return nlohmann::json::parse(base::read_text_file(file))["Nodes"];
+  };
+  EXPECT_EQ(nodes(folder / "unified/inc_output_hooks_maxabs_0_1.json"),
+            nodes(folder / "out/deepseek-demo/g3_measured/inc_output_hooks_maxabs_0_1.json"));
+  const auto report = whit_json({"report", "ranges", "all=" + (folder / "one").string(),
+                                 (folder / "unified").string(), "--html", folder / "r.html",
+                                 "--csv", folder / "r.csv"});
+  EXPECT_EQ(report["runs"][0]["name"], "all");
+  EXPECT_NE(base::read_text_file(folder / "r.html").find("latent_cache_v"), std::string::npos);
+  EXPECT_NE(base::read_text_file(folder / "r.csv")
+                .find("all,0,self_attn.mla_attn.mla_attn.impl.latent_cache_k inputs[0],"),
+            std::string::npos);
+}
+
+TEST(IncVerbs, MeasureRefusals) {
+  const auto folder = scratch();
+  base::write_file_atomic(folder / "ids.jsonl", "{\"input_ids\": [5, 77, 901, 1200, 33]}\n");
+  const auto nowhere = whit({"measure", demo(), "--calibration", folder / "ids.jsonl"});
+  EXPECT_EQ(nowhere.code, 2);
+  EXPECT_NE(nowhere.err.find("QUANT_CONFIG"), std::string::npos) << nowhere.err;
+  base::write_file_atomic(folder / "c.json", R"({"mode": "QUANTIZE", "dump_stats_path": "s/p"})");
+  const auto mode = whit({"measure", demo(), "--calibration", folder / "ids.jsonl", "--config",
+                          folder / "c.json", "--min-sequence-length", "1"});
+  EXPECT_EQ(mode.code, 3);
+  EXPECT_NE(mode.err.find("expected it, for ranges to be measured"), std::string::npos) << mode.err;
+  EXPECT_EQ(whit({"report"}).code, 2);
+  EXPECT_EQ(whit({"report", "ranges", folder, "--csv", folder / "x.csv"}).code, 3);
+  EXPECT_EQ(whit({"calibrate", "-d", folder / "ids.jsonl", "-o", folder / "o"}).code, 2);
+}
+
 }  // namespace
 }  // namespace whit::testing

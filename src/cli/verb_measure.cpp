@@ -1,0 +1,96 @@
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "cli/inc_flags.h"
+#include "cli/measure_json.h"
+#include "cli/sample_flags.h"
+#include "cli/session.h"
+#include "cli/verb.h"
+#include "pipeline/measure.h"
+
+namespace whit::cli {
+
+namespace verb_measure {
+
+using base::ErrorKind;
+
+struct Flags {
+  std::string model, calibration, config, out;
+  SampleFlags samples;
+  bool overwrite = false;
+};
+
+pipeline::MeasureJob job_of(Session& session, const Flags& flags) {
+  pipeline::MeasureJob job;
+  job.model = session.model_folder(flags.model);
+  job.calibration = flags.calibration;
+  job.samples = samples_from(flags.samples, session);
+  job.max_memory_bytes = session.memory_flag_bytes();
+  job.overwrite = flags.overwrite;
+  std::string config = flags.config;
+  if (const char* named = std::getenv("QUANT_CONFIG"); config.empty() && named != nullptr)
+    config = named;
+  if (config.empty() && flags.out.empty())
+    base::fail(ErrorKind::kUsage, "--out",
+               "not given, nor is there --config or QUANT_CONFIG; expected a folder for the files");
+  job.out = flags.out;
+  if (config.empty()) {
+    job.config.mode = formats::IncMode::kMeasure;
+    return job;
+  }
+  job.config = formats::read_inc_config(config);
+  job.config_subject = config;
+  if (!job.config.dump_stats_path && !flags.out.empty()) return job;
+  const auto path = formats::resolve_dump_path(job.config, config);
+  job.prefix = path.prefix;
+  if (flags.out.empty()) job.out = path.folders.front();
+  return job;
+}
+
+int run(Session& session, const Flags& flags) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto job = job_of(session, flags);
+  for (const auto& warning : job.config.warnings) session.warn(warning);
+  auto result = pipeline::measure(job, session.backend(), session.events(), session.cancel());
+  result.warnings.insert(result.warnings.begin(), job.config.warnings.begin(),
+                         job.config.warnings.end());
+  auto json = measurement_to_json(result);
+  json["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  json["peak_memory_bytes"] = base::peak_resident_bytes();
+  session.print(json, paths_to_text(result.files));
+  return 0;
+}
+
+Job declare(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  app.add_option("MODEL", flags->model, "model folder or org/name[@revision]")->required();
+  app.add_option("--calibration", flags->calibration, kDatasetHelp)
+      ->type_name("DATASET")
+      ->required();
+  app.add_option("--config", flags->config,
+                 "Intel Neural Compressor's JSON config in MEASURE mode; else $QUANT_CONFIG; else "
+                 "maxima of everything")
+      ->type_name("FILE");
+  app.add_option("-o,--out", flags->out,
+                 "folder for the files; else that of the config's dump_stats_path")
+      ->type_name("DIR");
+  declare_sample_flags(app, flags->samples);
+  app.add_flag("--overwrite", flags->overwrite, "replace the run's files that are there");
+  return [flags](Session& session) { return run(session, *flags); };
+}
+
+}  // namespace verb_measure
+
+Verb measure_verb() {
+  return {"measure", "FP8 ranges of a model's tensors over calibration data",
+          "  whit measure demo/moe-15m --calibration demo/text/calibration.jsonl --out g3\n"
+          "  whit measure MODEL --calibration rows.pkl --config maxabs_measure_g3.json\n"
+          "      --num-calibration-samples 512 --least-tokens 1024 --max-sequence-length 1024\n",
+          verb_measure::declare};
+}
+
+}  // namespace whit::cli
