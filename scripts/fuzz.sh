@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # fuzz.sh [--built] SECONDS [TARGET...]: libFuzzer targets, all unless named, each for SECONDS, or for
-# N executions where SECONDS is `runs=N` (then of inputs of 512 bytes at most), from the seeds in
-# fuzz/corpus/. Found inputs go to build-fuzz/corpus/; a crash is kept in build-fuzz/crashes/ and fails
+# N executions where SECONDS is `runs=N` (then of inputs of 512 bytes at most, 4096 for Parquet), from the
+# seeds in fuzz/corpus/. Found inputs go to build-fuzz/corpus/; a crash is kept in build-fuzz/crashes/ and fails
 # the run. --built: the targets are built already. JOBS: targets at a time, all cores unless set.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,6 +32,7 @@ fuzz_one() {
   corpus=build-fuzz/corpus/$name
   log=build-fuzz/crashes/$name.log
   mkdir -p "$corpus"
+  if [ "$name" = parquet ]; then limits=${limits/-max_len=512/-max_len=4096}; fi  # no file is smaller
   # shellcheck disable=SC2086 # flags of libFuzzer, without blanks
   if ! "$program" $limits -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
       -artifact_prefix="build-fuzz/crashes/$name-" "$corpus" "fuzz/corpus/$name" >"$log" 2>&1; then
