@@ -12,7 +12,7 @@ python=${PYTHON-}
 if [ -z "$python" ]; then
   python=$work/venv/bin/python
   if [ ! -e "$work/venv/ready" ]; then
-    python3 -m venv "$work/venv"
+    python3 -m venv --clear "$work/venv"
     "$work/venv/bin/pip" install --quiet -r scripts/conformance/requirements.txt
     touch "$work/venv/ready"
   fi
@@ -52,15 +52,17 @@ printf '== golden files of text, jinja and data, made anew\n'
 "$python" scripts/conformance/goldens.py
 
 printf '== tokenizers\n'
+ranks=()
 tokenizers=(demo/moe-15m/tokenizer.json tests/golden/text/tiny.model)
 if [ -d "$shared" ]; then
   for name in deepseek_v3 falcon gpt2 llama2/tokenizer.model llama3 mistral qwen2 qwen3 starcoder2; do
     tokenizers+=("$shared/$name")
   done
+  ranks=(--ranks "$shared/qwen2/tokenizer.json")
 else
   printf 'LEFT OUT: no %s\n' "$shared"
 fi
-"$python" scripts/conformance/tokenizers_compare.py "$whit" "${tokenizers[@]}" --text demo/text/calibration.jsonl
+"$python" scripts/conformance/tokenizers_compare.py "$whit" "${tokenizers[@]}" "${ranks[@]}" --text demo/text/calibration.jsonl
 
 printf '== datasets\n'
 # PANDAS_PYTHONS: interpreters with other versions of pandas, which write pickles too.

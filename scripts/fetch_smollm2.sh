@@ -13,7 +13,7 @@ scripts/install_dependencies.sh smollm2
 mkdir -p "$work"
 if [ ! -e "$work/venv/ready" ]; then
   echo "Installing: numpy into $work/venv"
-  python3 -m venv "$work/venv"
+  python3 -m venv --clear "$work/venv"
   "$work/venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: 'numpy>=1.24,<3'
   touch "$work/venv/ready"
 fi

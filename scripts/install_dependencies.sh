@@ -94,7 +94,7 @@ install_pyarrow() {
   venv=$(dirname "$0")/../build-parquet/venv
   [ -e "$venv/ready" ] && return 0
   echo "Installing: pyarrow (Apache Arrow) into build-parquet/venv"
-  if python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check \
+  if python3 -m venv --clear "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check \
        --only-binary :all: 'pyarrow>=21,<27'; then
     touch "$venv/ready"
   else

@@ -1,10 +1,10 @@
 """Chat templates rendered by whit and by transformers, byte for byte.
 
-    python templates.py WHIT [--templates DIR] [--random N] [--seed S]
+    python templates.py WHIT [--templates DIR] [--chats N] [--random N] [--seed S]
 
 DIR holds *.jinja files (../shared/tokenizers/chat_templates unless given; passed over where it is absent). Each is
-rendered with every conversation of tests/golden/jinja/chats.json; then the small templates of
-scripts/goldens/template_constructs.py, and N random ones. Equal means: the same bytes, or an error on both sides, with
+rendered with every conversation of tests/golden/jinja/chats.json and N random ones; then the small templates of
+scripts/goldens/template_constructs.py, and N random templates. Equal means: the same bytes, or an error on both sides, with
 the same words where jinja2 itself or the template raises it. Exits 1 where anything differs.
 """
 import argparse
@@ -19,6 +19,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts/goldens"), str(pathlib.Path(__file__).resolve().parent)]
+import random_chats  # noqa: E402
 import random_templates  # noqa: E402
 import template_constructs  # noqa: E402
 from template_reference import TOKENS, Reference  # noqa: E402
@@ -91,6 +92,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("whit")
     parser.add_argument("--templates", type=pathlib.Path, default=ROOT.parent / "shared/tokenizers/chat_templates")
+    parser.add_argument("--chats", type=int, default=20)
     parser.add_argument("--random", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -102,8 +104,9 @@ def main():
         real = sorted(args.templates.glob("*.jinja"))
         if not real:
             print(f"no templates in {args.templates}: the real ones are left out")
-        cases = [(f"{path.name}, {chat['name']}", path.read_text(encoding="utf-8"), chat) for path in real for chat in chats]
-        wrong += comparison.compare("real templates", cases)
+        for title, talks in (("chats", chats), ("random chats", random_chats.make(args.chats, args.seed))):
+            cases = [(f"{path.name}, {chat['name']}", path.read_text(encoding="utf-8"), chat) for path in real for chat in talks]
+            wrong += comparison.compare(f"real templates, {title}", cases)
         plain = {"messages": [{"role": "user", "content": "hi"}], "variables": template_constructs.DATA}
         wrong += comparison.compare("constructs", [(name, source, plain) for name, source in template_constructs.CASES])
         made = random_templates.make(args.random, args.seed)

@@ -20,7 +20,7 @@ from transformers.utils import logging
 from transformers_load import differences
 
 MODELS = pathlib.Path(__file__).resolve().parent.parent.parent / "tests" / "golden" / "model"
-NOT_LOADED = {"gpt2", "RefinedWebModel"}
+NOT_LOADED = {"gpt2", "RefinedWeb", "RefinedWebModel"}
 
 
 def group_size(model: pathlib.Path) -> int:

@@ -1,11 +1,12 @@
 """Ids and texts of whit beside those of the libraries that own the formats, for every tokenizer found in the given
 folders and files, over texts of every nasty kind and the texts of --text.
 
-    python scripts/conformance/tokenizers_compare.py WHIT PATH... [--text FILE.jsonl]... [--rows N] [--random N]
+    python scripts/conformance/tokenizers_compare.py WHIT PATH... [--text FILE.jsonl]... [--rows N] [--random N] [--ranks FILE]
 
 tokenizer.json: the Rust tokenizers package, decode included. SentencePiece *.model: sentencepiece. *.tiktoken and
 tiktoken's *.model: tiktoken with the family's regular expression as its owner wrote it. tekken*.json: tiktoken with the
-file's own. A file that whit refuses as unsupported is listed as such; a difference makes the exit status 1.
+file's own. --ranks: a byte-level tokenizer.json whose vocabulary is written as a list of ranks, and read as Kimi's and as
+GLM-4's. A file that whit refuses as unsupported is listed as such; a difference makes the exit status 1.
 """
 import argparse
 import base64
@@ -32,6 +33,12 @@ O200K = "|".join([
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
     r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
+HAN = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]", r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+KIMI = "|".join([
+    r"[\p{Han}]+", r"[^\r\n\p{L}\p{N}]?" + HAN[0] + "*" + HAN[1] + "+" + HAN[2], r"[^\r\n\p{L}\p{N}]?" + HAN[0] + "+" + HAN[1] + "*" + HAN[2],
+    r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
+GLM4 = ["<|endoftext|>", "[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>",
+        "<|begin_of_image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>"]
 # Ranks -> regular expression, whether NFC comes first, special tokens.
 FAMILIES = {
     128000: (LLAMA3, False, {"<|begin_of_text|>": 128000, "<|end_of_text|>": 128001, "<|eot_id|>": 128009}),
@@ -46,10 +53,22 @@ PIECES = ["a", "B", "é", "e\u0301", "\u0323", "\u0334", "字", "かな", "한�
           "the", " and", "\ufeff", "\ufffd", "\U0001f1e9\U0001f1ea", "\u0915\u094d\u0937", "ǅ", "𝒜", "\U000e0041"]
 
 
+def any_character(rng):
+    """A piece, or a character of any block, those of a kind often together."""
+    kind = rng.random()
+    if kind < 0.3:
+        return rng.choice(PIECES)
+    if kind < 0.5:
+        return chr(rng.choice([rng.randrange(0x20, 0x250), rng.randrange(0x300, 0x3000), rng.randrange(0x1F000, 0x1FB00)]))
+    code = rng.randrange(0x110000 if kind > 0.95 else 0x33000)
+    return "".join(chr(code + k) for k in range(rng.choice([1, 1, 2, 4])) if code + k < 0x110000 and not 0xD800 <= code + k < 0xE000)
+
+
 def texts_of(args):
     rng = random.Random(args.seed)
     texts = list(NASTY)
     texts += ["".join(rng.choice(PIECES) for _ in range(rng.choice([2, 5, 12, 40, 150]))) for _ in range(args.random)]
+    texts += ["".join(any_character(rng) for _ in range(rng.choice([1, 3, 10, 60]))) for _ in range(args.random)]
     texts += [unit * 3000 for unit in ["a", " ", "\n", "字", "\u0301", "😀", "ab ", "1", "!", "</s>"]]
     for path in args.text:
         for number, line in zip(range(args.rows), open(path, encoding="utf-8")):
@@ -79,6 +98,36 @@ def tiktoken_of(name, ranks, pattern, specials, nfc):
     return encode, encoding.decode
 
 
+def by_class(file, ranks):
+    """As the classes TikTokenTokenizer and ChatGLM4Tokenizer, which come with the models, do it."""
+    config = file.parent / "tokenizer_config.json"
+    if not config.exists():
+        return None
+    config = json.loads(config.read_text())
+    listed = {int(i): token["content"] for i, token in config.get("added_tokens_decoder", {}).items()}
+    if config.get("tokenizer_class") == "ChatGLM4Tokenizer":
+        return LLAMA3, False, {name: ranks + i for i, name in enumerate(GLM4)}
+    if config.get("tokenizer_class") != "TikTokenTokenizer":
+        return None
+    return KIMI, False, {listed.get(i, f"<|reserved_token_{i}|>"): i for i in range(ranks, ranks + 256)}
+
+
+def write_families(vocabulary, folder):
+    """Lists of ranks of a byte-level tokenizer.json's vocabulary, for the families that only the config's class tells."""
+    model = json.loads(vocabulary.read_text())["model"]["vocab"]
+    spelled = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    byte_of = {chr(b): b for b in spelled} | {chr(256 + k): b for k, b in enumerate(b for b in range(256) if b not in spelled)}
+    ranks = sorted((i, bytes(byte_of[c] for c in token)) for token, i in model.items())
+    lines = "".join(f"{base64.b64encode(token).decode()} {i}\n" for i, token in ranks)
+    kimi = {len(ranks) + i: name for i, name in ((0, "[BOS]"), (1, "[EOS]"), (2, "<|im_end|>"), (5, "[INST]"))}
+    glm4 = {len(ranks) + i: name for i, name in enumerate(GLM4)}
+    for name, names, file in (("TikTokenTokenizer", kimi, "tiktoken.model"), ("ChatGLM4Tokenizer", glm4, "tokenizer.model")):
+        (folder / name).mkdir()
+        (folder / name / file).write_text(lines)
+        added = {str(i): {"content": content, "special": True} for i, content in names.items()}
+        (folder / name / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name, "added_tokens_decoder": added}))
+
+
 def reference(file):
     """(text -> ids, ids -> text or None)."""
     head = file.open("rb").read(64)
@@ -100,7 +149,7 @@ def reference(file):
                 lambda ids: tokenizer.decode(ids, skip_special_tokens=False))
     if file.suffix == ".tiktoken" or (b" 0\n" in head and b"\x0a\x0e" not in head[:2]):
         ranks = {base64.b64decode(t): int(r) for t, r in (line.split() for line in file.read_bytes().splitlines())}
-        pattern, nfc, specials = FAMILIES[len(ranks)]
+        pattern, nfc, specials = by_class(file, len(ranks)) or FAMILIES[len(ranks)]
         return tiktoken_of(file.name, ranks, pattern, specials, nfc)
     processor = sentencepiece.SentencePieceProcessor(model_file=str(file))
     marks = [processor.id_to_piece(i) for i in range(processor.get_piece_size()) if processor.is_control(i) or processor.is_unknown(i)]
@@ -160,11 +209,16 @@ def main():
     parser.add_argument("--text", action="append", default=[])
     parser.add_argument("--rows", type=int, default=100)
     parser.add_argument("--random", type=int, default=400)
+    parser.add_argument("--ranks", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--show", type=int, default=5)
     args = parser.parse_args()
     texts = texts_of(args)
-    sys.exit(1 if sum([compare(args, file, texts) for file in files_of(args.paths)]) else 0)
+    with tempfile.TemporaryDirectory() as folder:
+        if args.ranks:
+            write_families(args.ranks, pathlib.Path(folder))
+            args.paths.append(pathlib.Path(folder))
+        sys.exit(1 if sum([compare(args, file, texts) for file in files_of(args.paths)]) else 0)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Cases of make_tiny_models.py: the decoders with LayerNorm and an MLP that is not gated.
 
 Besides what config.json holds, a case may say `v5` (keys as transformers 5 writes them), `attention` (the implementation
-that is right: eager Falcon adds ALiBi twice), `without` (a prefix that hub files leave away), `renamed` (old names of keys, and the
-old model_type) and `buffers` (tensors of old files that nobody reads).
+that is right: eager Falcon adds ALiBi twice), `without` (a prefix that hub files leave away), `renamed` (old names of keys, None for those
+that old files lack, and the old model_type) and `buffers` (tensors of old files that nobody reads).
 """
 import torch
 
@@ -69,6 +69,11 @@ LAYER_NORM_CASES = {
         rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=16)),
     "falcon_old_names": FALCON | dict(attention="sdpa", renamed=dict(
         model_type="RefinedWebModel", num_attention_heads="n_head", num_hidden_layers="n_layer")),
+    # Falcon-40B's first files: no field says which decoder it is
+    "falcon_groups_old_names": FALCON | dict(
+        attention="sdpa", new_decoder_architecture=True, num_attention_heads=6, num_kv_heads=3, renamed=dict(
+            model_type="RefinedWeb", num_attention_heads="n_head", num_hidden_layers="n_layer", num_kv_heads="n_head_kv",
+            new_decoder_architecture=None, multi_query=None)),
     "falcon_groups_two_norms_v5": FALCON | dict(
         v5=True, new_decoder_architecture=True, num_attention_heads=6, num_kv_heads=2, bias=True, tie_word_embeddings=False),
     "falcon_groups_one_norm": FALCON | dict(

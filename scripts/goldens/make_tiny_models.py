@@ -317,7 +317,7 @@ def make_case(name, case, out):
     kept = {k: v for k, v in case.items() if k == "quantization_config"}
     if renamed:
         model_type = renamed.pop("model_type")
-        case = {renamed.get(k, k): v for k, v in case.items()} | dict(model_type=model_type)
+        case = {renamed.get(k, k): v for k, v in case.items() if renamed.get(k, k)} | dict(model_type=model_type)
     (folder / "config.json").write_text(json.dumps(written | kept if v5 else case, indent=1) + "\n")
     save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
     save_file(golden, out / f"{name}.golden.safetensors", metadata={"torch": torch.__version__, "transformers": __import__("transformers").__version__})

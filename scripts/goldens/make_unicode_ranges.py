@@ -14,14 +14,15 @@ PRIVATE = range(0xF0000, 0x110000)
 STABLE, COMPAT, DECOMPOSE = 2, 4, 16
 
 
-def ranges(codes):
-    rows = []
+def edges(codes):
+    """Where the set begins and, one after it, ends, in turn."""
+    found = []
     for code in codes:
-        if rows and rows[-1][1] == code - 1:
-            rows[-1][1] = code
+        if found and found[-1] == code:
+            found[-1] = code + 1
         else:
-            rows.append([code, code])
-    return rows
+            found += [code, code + 1]
+    return found
 
 
 def removed(step):
@@ -79,16 +80,15 @@ def main():
     }
     print("// Made by scripts/goldens/make_unicode_ranges.py.\n#include \"text/unicode_ranges.h\"\n")
     print("#include <algorithm>\n#include <array>\n#include <span>\n\nnamespace whit::text {\n\nnamespace {\n")
-    print("struct Range {\n  char32_t begin;\n  char32_t end;  // inclusive\n};\n")
+    print("// A set is where it begins and, one after it, ends, in turn.\n")
     for name, codes in sets.items():
-        rows = ranges(codes)
-        print(f"constexpr std::array<Range, {len(rows)}> {name} = {{{{")
-        print(", ".join("{0x%X, 0x%X}" % (begin, end) for begin, end in rows))
-        print("}};\n")
-    print("""bool is_in(std::span<const Range> set, char32_t code) {
-  const auto after = std::upper_bound(set.begin(), set.end(), code,
-                                      [](char32_t c, const Range& range) { return c < range.begin; });
-  return after != set.begin() && code <= std::prev(after)->end;
+        found = edges(codes)
+        print(f"constexpr std::array<char32_t, {len(found)}> {name} = {{")
+        print(", ".join("0x%X" % code for code in found))
+        print("};\n")
+    print("""bool is_in(std::span<const char32_t> edges, char32_t code) {
+  const auto after = std::upper_bound(edges.begin(), edges.end(), code);
+  return (after - edges.begin()) % 2 == 1;
 }
 
 }  // namespace

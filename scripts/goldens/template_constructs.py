@@ -167,6 +167,7 @@ FILTERS = [
     "{{ 'foo bar baz qux'|truncate(9) }} {{ 'foo bar baz qux'|truncate(9, true) }} {{ 'foo bar baz qux'|truncate(11) }} {{ 'foo bar baz qux'|truncate(11, false, '...', 0) }}",
     "{{ '%s-%s'|format(1, 'b') }} {{ '%(x)s'|format(x=3) }} {{ users[0]|attr('name') is defined }} {{ text|attr('upper') is callable }}",
     "{{ 1000|filesizeformat }} {{ 1|filesizeformat }} {{ 123456789|filesizeformat }} {{ 1024|filesizeformat(true) }} {{ 'a b/ü?'|urlencode }} {{ {'a': 1, 'b c': 'd&e'}|urlencode }} {{ {'class': 'x', 'id': none, 'q': '<'}|xmlattr }}",
+    "{% if 5|batch(2) %}late{% endif %}{% if 'a'|items %} errors{% endif %}{% if 1|unique %} of{% endif %}{% if 0|slice(2) %} generators{% endif %}",
     "{{ users|selectattr('age') is iterable }} {{ users|selectattr('age') is sequence }} {% set g = [1, 2]|select %}{{ g|list }}{{ g|list }} {% if []|select %}true{% endif %}",
 ]
 
@@ -195,6 +196,8 @@ METHODS = [
     "{{ range(3) }} {{ range(1, 4)|list }} {{ range(5, 0, -2)|list }} {{ range(3)|length }} {{ range(0)|list }} {{ range(3)[1] }} {{ range(3)[-1] }} {{ range(3)[9] }}|",
     "{{ users.pop }}|{{ mapping.update }}|{{ users.append(1) }}", "{{ mapping.pop('a') }}",
     "{{ strftime_now('%Y-%m-%d') }} {{ strftime_now('%d %b %Y %H:%M:%S %j %A %B %p %%') }} {{ strftime_now('') }}|",
+    "{{ '{:<05}|{:>05}|{:^05}|{:*<05}|{:05}|{:05}'.format(255, 2.5, 'ab', 7, 'ab', -3) }} {{ '{:z.1f}|{:z}'.format(-0.04, -0.0) }}",
+    "{{ '%a %s' % (wide, 1) }} {{ '{!a}'.format(wide) }} {{ 'x' % range(2) }} {{ true.conjugate() }} {{ '{:+,.1f}|{:#_x}'.format(12345.67, 65536) }}",
     "{{ (2.0).is_integer() }} {{ (5).bit_length() }} {{ 5.real }}",
     "{{ '%s' % none_value }} {{ '%s %s' % (1, [2]) }} {{ '%5d|%-5d|%05.1f' % (3, 4, 2.25) }} {{ '%c%c' % ('a', 98) }} {{ '%.3s' % 'abcdef' }} {{ '%#x %o' % (255, 8) }}",
 ]
@@ -214,6 +217,8 @@ ERRORS = [
     "{{ cycler() }}", "{{ 'x' in 5 }}", "{{ 1 in 'abc' }}", "{{ [1, 2]|join(1)|foo }}", "{{ dict(1) }}", "{{ foo bar }}", "{% if %}x{% endif %}", "{% set 5 = 1 %}", "{% endif %}", "{{ a.b.c }}", "{{ f(a=1, a=2) }}",
     "{% call number() %}{% endcall %}", "{% call number %}{% endcall %}", "{{ ('a' if false) + 'b' }}", "{{ users[0].tags.append('q') }}", "{{ [3]|first.x }}", "{{ 2 ** 0.5 }} {{ 'x' ** 2 }}", "{{ -'x' }}", "{{ true.upper() }}",
     "{{ text.split(5) }}", "{{ text.replace('a') }}", "{{ text.startswith(1) }}", "{{ ','.join([1]) }}", "{{ number|join }}", "{{ (users|selectattr('age'))|length }}", "{{ (users|map(attribute='age'))[0].x }}", "{{ users|selectattr('age')|last }}",
+    "{{ '{:,}'.format('a') }}", "{{ '{:-}'.format('a') }}", "{{ '{:#}'.format('a') }}", "{{ '{:,x}'.format(5) }}", "{{ '{:z}'.format(5) }}",
+    "{{ [1] is filter }}", "{{ 'a'|items|list }}", "{{ 5|batch(2)|list }}",
     "{{ 1e400|int }}", "{{ none|abs }}", "{{ 'x'|round }}", "{{ 5|round(1, 'up') }}", "{{ 'x'|batch('y')|list }}", "line\n\n{{ raise_exception('on line 3') }}",
 ]
 

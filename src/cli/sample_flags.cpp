@@ -25,7 +25,14 @@ void declare_sample_flags(CLI::App& app, SampleFlags& flags) {
   app.add_option("--cut", flags.cut, "where a row that is too long gives its first sequence")
       ->type_name("random|start")
       ->capture_default_str();
-  app.add_option("--chat-template", flags.chat_template,
+  declare_text_files(app, args.files);
+}
+
+void declare_text_files(CLI::App& app, data::TextFiles& files) {
+  app.add_option("--tokenizer", files.tokenizer,
+                 "folder or file, where the model has none or another is wanted")
+      ->type_name("PATH");
+  app.add_option("--chat-template", files.chat_template,
                  "for rows that are chats, instead of the model's own")
       ->type_name("FILE");
 }
@@ -37,7 +44,6 @@ data::SampleArgs samples_from(const SampleFlags& flags, const Session& session) 
   args.from_start = flags.cut == "start";
   args.seed = session.flags().seed;
   args.hub_cache = session.hub_cache();
-  args.chat_template = flags.chat_template;
   return args;
 }
 

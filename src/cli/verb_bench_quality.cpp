@@ -96,7 +96,7 @@ std::vector<report::QualityInput> read_texts(const Flags& flags, const fs::path&
   auto windows = flags.windows;
   windows.bos = eval::bos_mode(flags.bos);
   const auto model = runtime::open_model(folder);
-  const data::FolderText text(folder, {{}, flags.quantize.samples.chat_template});
+  const data::FolderText text(folder, flags.quantize.samples.args.files);
   std::map<std::string, int> stems;
   for (const auto& file : flags.texts) ++stems[fs::path(file).stem().string()];
   std::vector<report::QualityInput> texts;

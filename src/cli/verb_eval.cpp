@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "cli/sample_flags.h"
 #include "cli/session.h"
 #include "cli/verb.h"
 #include "data/model_text.h"
@@ -107,11 +108,7 @@ Job declare(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--reference", flags->reference, "the original: also KL and agreement with it")
       ->type_name("MODEL");
-  app.add_option("--tokenizer", flags->files.tokenizer, "folder or file, where MODEL has none")
-      ->type_name("PATH");
-  app.add_option("--chat-template", flags->files.chat_template,
-                 "for rows that are chats, instead of the model's own")
-      ->type_name("FILE");
+  declare_text_files(app, flags->files);
   app.add_option("--tasks", flags->tasks)->group("");
   return [flags](Session& session) { return run(session, *flags); };
 }

@@ -93,7 +93,7 @@ report::Json to_json(const data::SetSummary& set) {
 int run_samples(Session& session, const Flags& flags) {
   const auto model = runtime::open_model(session.model_folder(flags.model));
   const auto args = samples_from(flags.samples, session);
-  const data::FolderText text(model.checkpoint.folder(), {{}, args.chat_template});
+  const data::FolderText text(model.checkpoint.folder(), args.files);
   const auto samples = data::draw_samples(flags.dataset, args, text.view(), model.spec.vocabulary);
   for (const auto& line : data::describe(samples))
     session.events().emit({"note", {{"text", line}}});

@@ -73,7 +73,8 @@ RowTokens RowTokenizer::strip_bos(std::vector<text::TokenId> ids) const {
 RowTokens RowTokenizer::tokens_of(const std::string& text, bool with_bos,
                                   const std::string& name) const {
   if (model_.tokenizer == nullptr) {
-    fail(ErrorKind::kInput, name, "a text, and the model has no tokenizer; expected input_ids");
+    fail(ErrorKind::kInput, name,
+         "a text, and the model has no tokenizer; expected input_ids, or --tokenizer PATH");
   }
   std::vector<text::TokenId> ids = model_.tokenizer->encode(text, false);
   check_ids(ids, vocabulary_, name);

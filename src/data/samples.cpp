@@ -78,7 +78,8 @@ std::string counted(std::int64_t rows, const char* what) {
 std::vector<TokenId> encode_plain(const std::string& text, const std::string& name,
                                   const ModelText& model, std::int64_t vocabulary) {
   if (model.tokenizer == nullptr) {
-    fail(ErrorKind::kInput, name, "texts, and the model has no tokenizer; expected input_ids");
+    fail(ErrorKind::kInput, name,
+         "texts, and the model has no tokenizer; expected input_ids, or --tokenizer PATH");
   }
   auto ids = model.tokenizer->encode(text, false);
   check_ids(ids, vocabulary, name);

@@ -20,10 +20,10 @@ struct SampleArgs {
   bool pack = false;               // join rows, BOS between them, until max_length is full
   bool bos = true;                 // BOS first where the tokenizer has one
   std::uint64_t seed = 0;
-  std::string column = {};      // field of a row; empty: those that content_of knows
-  bool from_start = false;      // a long row's first slice is its beginning
-  fs::path hub_cache = {};      // where datasets that are no files are looked for
-  fs::path chat_template = {};  // for who makes the ModelText: instead of the model's own
+  std::string column = {};  // field of a row; empty: those that content_of knows
+  bool from_start = false;  // a long row's first slice is its beginning
+  fs::path hub_cache = {};  // where datasets that are no files are looked for
+  TextFiles files = {};     // for who makes the ModelText: instead of the model's own
 };
 
 // What became of every row.

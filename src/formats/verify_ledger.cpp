@@ -221,7 +221,10 @@ bool carried(const std::string& name) {
   constexpr std::array<std::string_view, 5> kStems{"tokenizer", "generation_config.json",
                                                    "chat_template", "special_tokens_map.json",
                                                    "added_tokens.json"};
-  return name == "vocab.json" || name == "merges.txt" || name.ends_with(".py") ||
+  constexpr std::array<std::string_view, 4> kEndings{".py", ".model", ".tiktoken", ".jinja"};
+  return name == "vocab.json" || name == "merges.txt" || name == "tekken.json" ||
+         std::any_of(kEndings.begin(), kEndings.end(),
+                     [&](std::string_view ending) { return name.ends_with(ending); }) ||
          std::any_of(kStems.begin(), kStems.end(),
                      [&](std::string_view stem) { return name.starts_with(stem); });
 }
@@ -230,9 +233,12 @@ Check carried_files(const Checkpoint& written, const Checkpoint& source) {
   namespace fs = std::filesystem;
   Tally tally("tokenizer and other files are carried over", "files");
   std::set<std::string> names;
-  for (const auto& entry : fs::directory_iterator(source.folder()))
-    if (entry.is_regular_file() && carried(entry.path().filename().string()))
-      names.insert(entry.path().filename().string());
+  for (const fs::path& folder : {fs::path(), fs::path("additional_chat_templates")}) {
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(source.folder() / folder, none))
+      if (entry.is_regular_file() && carried(entry.path().filename().string()))
+        names.insert((folder / entry.path().filename()).string());
+  }
   for (const std::string& name : names) {
     std::error_code code;
     const fs::path copy = written.folder() / name;

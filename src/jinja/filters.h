@@ -27,6 +27,10 @@ class AttributePath {
 // Texts in lower case, for comparisons that do not see case.
 Value without_case(Interpreter& interpreter, const Value& value);
 
+// A generator whose items `make` gives when the first is asked for: what it raises comes then.
+Value deferred(Interpreter& interpreter, Bound& bound,
+               std::vector<Value> (*make)(Interpreter&, Bound&));
+
 bool flag(Interpreter& interpreter, const Bound& bound, std::size_t k, bool otherwise);
 
 }  // namespace whit::jinja

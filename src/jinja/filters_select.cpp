@@ -32,6 +32,40 @@ Value AttributePath::get(Interpreter& interpreter, Value item, const Value& othe
   return item;
 }
 
+namespace {
+
+class Deferred final : public Iterator {
+ public:
+  using Make = std::vector<Value> (*)(Interpreter&, Bound&);
+  Deferred(Bound& bound, Make make) : bound_(std::move(bound)), make_(make) {}
+
+  Value next(Interpreter& interpreter) override {
+    if (make_ != nullptr)
+      items_ = interpreter.list(std::exchange(make_, nullptr)(interpreter, bound_));
+    if (at_ == items_.items().size()) return {};
+    interpreter.step();
+    return items_.items()[at_++];
+  }
+  int depth() const override {
+    int deepest = 0;
+    for (const Value& value : bound_.values) deepest = std::max(deepest, value.depth());
+    return deepest + 2;  // batches are lists of its items
+  }
+
+ private:
+  Bound bound_;
+  Make make_;
+  Value items_;
+  std::size_t at_ = 0;
+};
+
+}  // namespace
+
+Value deferred(Interpreter& interpreter, Bound& bound,
+               std::vector<Value> (*make)(Interpreter&, Bound&)) {
+  return interpreter.object(std::make_shared<Deferred>(bound, make));
+}
+
 Value without_case(Interpreter& interpreter, const Value& value) {
   if (!value.is_text()) return value;
   return interpreter.text_like(value, lower(value.bytes()));
@@ -153,19 +187,19 @@ Value select(Interpreter& interpreter, Bound& bound) {
   return interpreter.object(std::make_shared<Selected>(bound, kKeeps, kByAttribute));
 }
 
+std::vector<Value> no_items(Interpreter& interpreter, Bound&) {
+  interpreter.fail("Can only get item pairs from a mapping.");
+}
+
 Value items(Interpreter& interpreter, Bound& bound) {
   if (bound[0].is_undefined()) return interpreter.object(iterate(interpreter, bound[0]));
-  if (!bound[0].is(Kind::kDict)) interpreter.fail("Can only get item pairs from a mapping.");
+  if (!bound[0].is(Kind::kDict)) return deferred(interpreter, bound, no_items);
   const Value view = interpreter.object(
       std::make_shared<DictView>(bound[0].shared_dict(), DictView::Part::kItems));
   return interpreter.object(iterate(interpreter, view));
 }
 
-Value generator(Interpreter& interpreter, std::vector<Value> values) {
-  return interpreter.object(iterate(interpreter, interpreter.list(std::move(values))));
-}
-
-Value batch(Interpreter& interpreter, Bound& bound) {
+std::vector<Value> batches(Interpreter& interpreter, Bound& bound) {
   // Python compares each row's length with whatever this is.
   const Value& wanted = bound[1];
   const Int size = wanted.is_integral() ? wanted.integer() : Int{-1};
@@ -183,10 +217,14 @@ Value batch(Interpreter& interpreter, Bound& bound) {
     }
     rows.push_back(interpreter.list(std::move(row)));
   }
-  return generator(interpreter, std::move(rows));
+  return rows;
 }
 
-Value slice(Interpreter& interpreter, Bound& bound) {
+Value batch(Interpreter& interpreter, Bound& bound) {
+  return deferred(interpreter, bound, batches);
+}
+
+std::vector<Value> slices(Interpreter& interpreter, Bound& bound) {
   const Int count = expect_integer(interpreter, bound[1], "slices");
   const Value fill = bound.has(2) ? bound[2] : Value(None{});
   const auto all = to_items(interpreter, bound[0]);
@@ -204,7 +242,11 @@ Value slice(Interpreter& interpreter, Bound& bound) {
     columns.push_back(interpreter.list(std::move(column)));
     begin = end;
   }
-  return generator(interpreter, std::move(columns));
+  return columns;
+}
+
+Value slice(Interpreter& interpreter, Bound& bound) {
+  return deferred(interpreter, bound, slices);
 }
 
 constexpr Callable kFilters[] = {

@@ -176,7 +176,7 @@ Value sum(Interpreter& interpreter, Bound& bound) {
   return total;
 }
 
-Value unique(Interpreter& interpreter, Bound& bound) {
+std::vector<Value> unique_items(Interpreter& interpreter, Bound& bound) {
   const bool with_case = flag(interpreter, bound, 1, false);
   const AttributePath path(interpreter, bound.has(2) ? bound[2] : Value(None{}));
   Dict seen;
@@ -189,7 +189,11 @@ Value unique(Interpreter& interpreter, Bound& bound) {
     seen.set(key, Value(None{}));
     kept.push_back(item);
   }
-  return interpreter.object(iterate(interpreter, interpreter.list(std::move(kept))));
+  return kept;
+}
+
+Value unique(Interpreter& interpreter, Bound& bound) {
+  return deferred(interpreter, bound, unique_items);
 }
 
 constexpr Callable kSequenceFilters[] = {

@@ -80,8 +80,8 @@ class BraceFormatter {
 
   Value converted(const Value& value, char conversion) {
     if (conversion == 's') return soft_str(interpreter_, value);
-    if (conversion == 'r' || conversion == 'a')
-      return interpreter_.text(to_repr(interpreter_, value));
+    if (conversion == 'r') return interpreter_.text(to_repr(interpreter_, value));
+    if (conversion == 'a') return interpreter_.text(to_ascii(interpreter_, value));
     interpreter_.fail("Unknown conversion specifier {}", conversion);
   }
 

@@ -44,7 +44,10 @@ class PercentFormatter {
 
  private:
   // What Python lets pass though nothing of it was used.
-  bool is_mapping() const { return values_.is(Kind::kDict) || values_.is(Kind::kList); }
+  bool is_mapping() const {
+    return values_.is(Kind::kDict) || values_.is(Kind::kList) || values_.is_undefined() ||
+           values_.object_as<Range>() != nullptr;
+  }
   char peek() const { return at_ < format_.size() ? format_[at_] : '\0'; }
 
   Value take() {
@@ -132,8 +135,9 @@ class PercentFormatter {
         return text(markup_ ? escape(interpreter_, value) : to_str(interpreter_, value),
                     conversion);
       case 'r':
-      case 'a':
         return text(to_repr(interpreter_, value), conversion);
+      case 'a':
+        return text(to_ascii(interpreter_, value), conversion);
       case 'c':
         return text(character(value), conversion);
       case 'd':

@@ -14,8 +14,9 @@ namespace {
 // [[fill]align][sign][z][#][0][width][grouping][.precision][type]
 struct Spec {
   char32_t fill = ' ';
-  char align = '\0', sign = '-', grouping = '\0', type = '\0';
+  char align = '\0', sign = '\0', grouping = '\0', type = '\0';
   bool alternate = false, zero = false;
+  bool no_negative_zero = false;
   Int width = 0;
   std::optional<int> precision;
 };
@@ -31,7 +32,8 @@ class SpecReader {
 
   Spec read() {
     Spec spec;
-    if (points_.size() > 1 && is_align(points_[1])) {
+    const bool has_fill = points_.size() > 1 && is_align(points_[1]);
+    if (has_fill) {
       spec.fill = points_[0];
       spec.align = static_cast<char>(points_[1]);
       at_ = 2;
@@ -40,13 +42,12 @@ class SpecReader {
     }
     if (peek() == '+' || peek() == '-' || peek() == ' ')
       spec.sign = static_cast<char>(points_[at_++]);
+    if (peek() == 'z') spec.no_negative_zero = ++at_ > 0;
     if (peek() == '#') spec.alternate = ++at_ > 0;
-    if (peek() == '0') {
-      spec.zero = ++at_ > 0;
-      if (spec.align == '\0') {
-        spec.fill = '0';
-        spec.align = '=';
-      }
+    if (!has_fill && peek() == '0') {
+      spec.zero = ++at_ > 0 && spec.align == '\0';
+      spec.fill = '0';
+      if (spec.zero) spec.align = '=';
     }
     spec.width = read_number(0);
     if (peek() == ',' || peek() == '_') spec.grouping = static_cast<char>(points_[at_++]);
@@ -57,10 +58,16 @@ class SpecReader {
     }
     if (at_ < points_.size() && points_[at_] < 0x80) spec.type = static_cast<char>(points_[at_++]);
     if (at_ != points_.size()) interpreter_.fail("Invalid format specifier '{}'", encode(points_));
+    if (spec.grouping != '\0' && !may_group(spec))
+      interpreter_.fail("Cannot specify '{}' with '{}'.", spec.grouping, spec.type);
     return spec;
   }
 
  private:
+  static bool may_group(const Spec& spec) {
+    const std::string_view types = spec.grouping == ',' ? "deEfFgG%" : "deEfFgG%boxX";
+    return spec.type == '\0' || types.find(spec.type) != std::string_view::npos;
+  }
   char32_t peek() const { return at_ < points_.size() ? points_[at_] : U'\0'; }
   Int read_number(Int value) {
     while (peek() >= '0' && peek() <= '9') {
@@ -90,7 +97,7 @@ std::string finish_number(Interpreter& interpreter, const Spec& spec, bool is_ne
                           std::string prefix, std::string digits) {
   if (is_negative)
     prefix.insert(0, "-");
-  else if (spec.sign != '-')
+  else if (spec.sign == '+' || spec.sign == ' ')
     prefix.insert(0, 1, spec.sign);
   if (spec.grouping != '\0') {
     const std::size_t size =
@@ -140,14 +147,18 @@ std::string format_double(Interpreter& interpreter, double value, Spec spec) {
   } else {
     interpreter.fail("Unknown format code '{}' for object of type 'float'", type);
   }
-  return finish_number(interpreter, spec, std::signbit(value) && !std::isnan(value), "",
-                       std::move(digits));
+  bool is_negative = std::signbit(value) && !std::isnan(value);
+  if (spec.no_negative_zero && digits.find_first_of("123456789n") == std::string::npos)
+    is_negative = false;
+  return finish_number(interpreter, spec, is_negative, "", std::move(digits));
 }
 
 std::string format_integer(Interpreter& interpreter, Int value, const Spec& spec) {
   if (std::string_view("eEfFgG%").find(spec.type) != std::string_view::npos && spec.type != '\0')
     return format_double(interpreter, static_cast<double>(value), spec);
   if (spec.precision) interpreter.fail("Precision not allowed in integer format specifier");
+  if (spec.no_negative_zero)
+    interpreter.fail("Negative zero coercion (z) not allowed in integer format specifier");
   std::string prefix;
   int base = 10;
   switch (spec.type) {
@@ -194,7 +205,11 @@ std::string format_integer(Interpreter& interpreter, Int value, const Spec& spec
 std::string format_text(Interpreter& interpreter, const std::string& text, const Spec& spec) {
   if (spec.type != '\0' && spec.type != 's')
     interpreter.fail("Unknown format code '{}' for object of type 'str'", spec.type);
-  if (spec.sign != '-') interpreter.fail("Sign not allowed in string format specifier");
+  if (spec.sign != '\0') interpreter.fail("Sign not allowed in string format specifier");
+  if (spec.no_negative_zero || spec.alternate)
+    interpreter.fail("{} not allowed in string format specifier",
+                     spec.alternate ? "Alternate form (#)" : "Negative zero coercion (z)");
+  if (spec.grouping != '\0') interpreter.fail("Cannot specify '{}' with 's'.", spec.grouping);
   if (spec.align == '=' && !spec.zero)
     interpreter.fail("'=' alignment not allowed in string format specifier");
   std::string kept = spec.precision ? text.substr(0, byte_of_point(text, *spec.precision)) : text;

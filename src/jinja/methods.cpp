@@ -109,7 +109,7 @@ Value list_index(Interpreter& interpreter, Bound& bound) {
 }
 
 Value itself(Interpreter&, Bound& bound) {
-  return bound[0];
+  return bound[0].is(Kind::kBool) ? Value(bound[0].integer()) : bound[0];
 }
 
 constexpr Callable kListMethods[] = {

@@ -18,7 +18,8 @@ std::string type_description(const Value& value);
 bool is_truthy(Interpreter& interpreter, const Value& value);
 std::string to_str(Interpreter& interpreter, const Value& value);  // str(value)
 std::string to_repr(Interpreter& interpreter, const Value& value);
-std::string in_quotes(std::string_view utf8);  // repr of a str
+std::string to_ascii(Interpreter& interpreter, const Value& value);  // ascii(value)
+std::string in_quotes(std::string_view utf8);                        // repr of a str
 
 // str(value) as a value: a text itself, markup kept.
 Value soft_str(Interpreter& interpreter, const Value& value);

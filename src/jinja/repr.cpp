@@ -44,13 +44,36 @@ std::string type_description(const Value& value) {
   return fmt::format("{} object", name);
 }
 
+namespace {
+
+std::string escaped_point(char32_t point) {
+  const auto code = static_cast<unsigned>(point);
+  if (code < 0x100) return fmt::format("\\x{:02x}", code);
+  return code < 0x10000 ? fmt::format("\\u{:04x}", code) : fmt::format("\\U{:08x}", code);
+}
+
+}  // namespace
+
+std::string to_ascii(Interpreter& interpreter, const Value& value) {
+  const std::string text = to_repr(interpreter, value);
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const char32_t point = next_point(text, at);
+    if (point < 0x80)
+      out.push_back(static_cast<char>(point));
+    else
+      out += escaped_point(point);
+    interpreter.expect_room(out.size());
+  }
+  return out;
+}
+
 std::string in_quotes(std::string_view utf8) {
   const bool has_single = utf8.find('\'') != std::string_view::npos;
   const char quote = has_single && utf8.find('"') == std::string_view::npos ? '"' : '\'';
   std::string out(1, quote);
   for (std::size_t at = 0; at < utf8.size();) {
     const char32_t point = next_point(utf8, at);
-    const auto code = static_cast<unsigned>(point);
     if (point == static_cast<char32_t>(quote) || point == '\\') {
       out += {'\\', static_cast<char>(point)};
     } else if (point == '\n' || point == '\r' || point == '\t') {
@@ -58,10 +81,8 @@ std::string in_quotes(std::string_view utf8) {
     } else if (point < 0x80 ? point >= 0x20 && point != 0x7F
                             : is_in(point, CharClass::kPrintable)) {
       append_point(out, point);
-    } else if (point < 0x100) {
-      out += fmt::format("\\x{:02x}", code);
     } else {
-      out += point < 0x10000 ? fmt::format("\\u{:04x}", code) : fmt::format("\\U{:08x}", code);
+      out += escaped_point(point);
     }
   }
   out.push_back(quote);

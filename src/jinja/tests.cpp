@@ -97,10 +97,12 @@ Value is_greater_or_equal(Interpreter& interpreter, Bound& bound) {
   return Value(compare(interpreter, ">=", bound[0], bound[1]));
 }
 
-Value is_filter(Interpreter&, Bound& bound) {
+Value is_filter(Interpreter& interpreter, Bound& bound) {
+  expect_hashable(interpreter, bound[0]);
   return Value(bound[0].is_text() && find_filter(bound[0].bytes()) != nullptr);
 }
-Value is_test(Interpreter&, Bound& bound) {
+Value is_test(Interpreter& interpreter, Bound& bound) {
+  expect_hashable(interpreter, bound[0]);
   return Value(bound[0].is_text() && find_test(bound[0].bytes()) != nullptr);
 }
 

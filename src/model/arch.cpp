@@ -18,7 +18,8 @@ struct Architecture {
 };
 
 constexpr std::array kArchitectures{
-    Architecture{{"RefinedWebModel", "Falcon-7B, old files"}, &arch::falcon},
+    Architecture{{"RefinedWeb", "Falcon-40B, as first published"}, &arch::falcon},
+    Architecture{{"RefinedWebModel", "Falcon-7B, RW, as first published"}, &arch::falcon},
     Architecture{{"bloom", "BLOOM, BLOOMZ"}, &arch::bloom},
     Architecture{{"deepseek_v2", "DeepSeek-V2, V2-Lite, Coder-V2"}, &arch::deepseek_v2},
     Architecture{{"deepseek_v3", "DeepSeek-V3, R1, V3.1"}, &arch::deepseek_v3},

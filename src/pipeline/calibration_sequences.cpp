@@ -10,7 +10,7 @@ model::Sequences draw_sequences(const std::filesystem::path& folder,
                                 const std::filesystem::path& dataset, const data::SampleArgs& args,
                                 std::int64_t vocabulary, base::EventSink& events,
                                 std::vector<std::string>& warnings) {
-  const data::FolderText reading(folder, {{}, args.chat_template});
+  const data::FolderText reading(folder, args.files);
   const auto samples = data::draw_samples(dataset, args, reading.view(), vocabulary);
   model::Sequences sequences;
   for (const auto& sequence : samples.sequences) sequences.append(sequence);

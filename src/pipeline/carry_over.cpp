@@ -30,6 +30,9 @@ bool stays_behind(const std::string& name) {
                      [&](std::string_view suffix) { return name.ends_with(suffix); });
 }
 
+// Of a model with several chat templates; the only folder within a checkpoint that loaders read.
+const fs::path kTemplates = "additional_chat_templates";
+
 }  // namespace
 
 std::vector<std::string> carry_over_files(const fs::path& from, const fs::path& to) {
@@ -37,6 +40,13 @@ std::vector<std::string> carry_over_files(const fs::path& from, const fs::path& 
   for (const auto& entry : fs::directory_iterator(from)) {
     const std::string name = entry.path().filename().string();
     if (entry.is_regular_file() && !stays_behind(name)) names.push_back(name);
+  }
+  const fs::path templates = from / kTemplates;
+  if (fs::is_directory(templates)) {
+    base::ensure_writable_directory(to / kTemplates);
+    for (const auto& entry : fs::directory_iterator(templates))
+      if (entry.is_regular_file() && entry.path().extension() == ".jinja")
+        names.push_back((kTemplates / entry.path().filename()).string());
   }
   std::sort(names.begin(), names.end());
   for (const std::string& name : names) {

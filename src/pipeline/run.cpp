@@ -37,7 +37,7 @@ model::Sequences draw_sequences(const Checkpoint& source, const Plan& plan, RunR
   const Recipe& recipe = plan.bound.recipe;
   model::Sequences sequences;
   if (recipe.calibration.empty()) return sequences;
-  const data::FolderText reading(source.folder(), {{}, recipe.samples.chat_template});
+  const data::FolderText reading(source.folder(), recipe.samples.files);
   const data::Samples samples =
       data::draw_samples(recipe.calibration, recipe.samples, reading.view(), plan.spec.vocabulary);
   for (const auto& sequence : samples.sequences) sequences.append(sequence);

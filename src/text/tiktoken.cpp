@@ -10,7 +10,8 @@ namespace whit::text {
 
 namespace {
 
-// Special tokens behind the ranks, by their distance from the last rank.
+// Special tokens behind the ranks, by their distance from the last rank, where
+// tokenizer_config.json lists none. (Kimi's: also those that it does not list.)
 using AddSpecials = void (*)(Json& pipeline, std::int64_t ranks);
 
 void add_llama3(Json& pipeline, std::int64_t ranks) {
@@ -60,6 +61,7 @@ void add_gpt2(Json& pipeline, std::int64_t ranks) {
   add_special(pipeline, "<|endoftext|>", ranks);
 }
 
+// Every id behind the ranks has a name, whether the config gives one or not.
 void add_kimi(Json& pipeline, std::int64_t ranks) {
   constexpr int kReserved = 256;
   for (int i = 0; i < kReserved; ++i) {
@@ -67,7 +69,24 @@ void add_kimi(Json& pipeline, std::int64_t ranks) {
   }
 }
 
-void add_none(Json& /*pipeline*/, std::int64_t /*ranks*/) {}
+void add_glm4(Json& pipeline, std::int64_t ranks) {
+  constexpr std::array<std::string_view, 14> kNames = {"<|endoftext|>",
+                                                       "[MASK]",
+                                                       "[gMASK]",
+                                                       "[sMASK]",
+                                                       "<sop>",
+                                                       "<eop>",
+                                                       "<|system|>",
+                                                       "<|user|>",
+                                                       "<|assistant|>",
+                                                       "<|observation|>",
+                                                       "<|begin_of_image|>",
+                                                       "<|end_of_image|>",
+                                                       "<|begin_of_video|>",
+                                                       "<|end_of_video|>"};
+  for (std::size_t i = 0; i < kNames.size(); ++i)
+    add_special(pipeline, kNames[i], ranks + static_cast<std::int64_t>(i));
+}
 
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
@@ -78,6 +97,8 @@ constexpr std::string_view kKimiPattern =
     R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3})"
     R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
+using Prefix = std::array<std::string_view, 2>;  // tokens before a text; empty: none
+
 struct Family {
   std::string_view name;
   std::string_view tokenizer_class;  // of tokenizer_config.json; empty: none
@@ -85,23 +106,26 @@ struct Family {
   std::string_view fingerprint;      // empty: not known
   std::string_view pattern;
   bool nfc;
-  std::string_view bos;  // put before a text; empty: none
-  AddSpecials specials;  // where tokenizer_config.json lists none
+  Prefix prefix;
+  AddSpecials specials;
+  bool names_all = false;  // `specials` also name what the config leaves out
 };
 
+constexpr Prefix kNoPrefix{};
 constexpr std::array<Family, 7> kFamilies = {{
     {"Llama 3", "", "", "7643b8e442e37ac03ee9d02f49db2d3e", kCl100kPattern, false,
-     "<|begin_of_text|>", &add_llama3},
+     Prefix{"<|begin_of_text|>"}, &add_llama3},
     {"Qwen", "QWenTokenizer", "qwen.tiktoken", "3c77091dc786b3109b26e81cc61ec711", kQwenPattern,
-     true, "", &add_qwen},
+     true, kNoPrefix, &add_qwen},
     {"cl100k", "", "cl100k_base.tiktoken", "eb56f45af9e67b20ecb48ec342a2f78f", kCl100kPattern,
-     false, "", &add_cl100k},
+     false, kNoPrefix, &add_cl100k},
     {"o200k", "", "o200k_base.tiktoken", "3f47e79ad36edd1179016c96e403d4f8", kO200kPattern, false,
-     "", &add_o200k},
-    {"GPT-2", "", "r50k_base.tiktoken", "66c7cc24181679f3a0b9e2130e98c262", kGpt2Pattern, false, "",
-     &add_gpt2},
-    {"Kimi", "TikTokenTokenizer", "", "", kKimiPattern, false, "", &add_kimi},
-    {"GLM-4", "ChatGLM4Tokenizer", "", "", kCl100kPattern, false, "", &add_none},
+     kNoPrefix, &add_o200k},
+    {"GPT-2", "", "r50k_base.tiktoken", "66c7cc24181679f3a0b9e2130e98c262", kGpt2Pattern, false,
+     kNoPrefix, &add_gpt2},
+    {"Kimi", "TikTokenTokenizer", "", "", kKimiPattern, false, kNoPrefix, &add_kimi, true},
+    {"GLM-4", "ChatGLM4Tokenizer", "", "", kCl100kPattern, false, Prefix{"[gMASK]", "<sop>"},
+     &add_glm4},
 }};
 
 const Family& family_of(const std::vector<std::string>& tokens, const std::string& file,
@@ -124,6 +148,48 @@ const Family& family_of(const std::vector<std::string>& tokens, const std::strin
              "a tiktoken list of {} ranks (tokens {}) of no family that whit knows ({}), so its "
              "regular expression is not known; expected a tokenizer.json beside it",
              tokens.size(), print, known);
+}
+
+// The config's own are added by the HuggingFaceTokenizer.
+void add_specials(const Family& family, const SpecialTokens& special, std::int64_t ranks,
+                  Json& pipeline) {
+  if (!special.added.empty() && !family.names_all) return;
+  Json own = {{"added_tokens", Json::array()}};
+  family.specials(own, ranks);
+  for (auto& token : own["added_tokens"]) {
+    const auto id = token["id"].get<std::int64_t>();
+    const auto named = [&](const AddedToken& listed) { return listed.id == id; };
+    if (std::none_of(special.added.begin(), special.added.end(), named))
+      pipeline["added_tokens"].push_back(std::move(token));
+  }
+}
+
+std::int64_t special_id(std::string_view content, const SpecialTokens& special,
+                        const std::string& file, const Json& pipeline) {
+  for (const AddedToken& token : special.added)
+    if (token.content == content) return token.id;
+  for (const Json& token : pipeline["added_tokens"])
+    if (token["content"] == content) return token["id"].get<std::int64_t>();
+  base::fail(base::ErrorKind::kInput, file,
+             "added_tokens_decoder of tokenizer_config.json has no {}; expected it, as this family "
+             "puts it before a text",
+             content);
+}
+
+void add_prefix(const Family& family, const SpecialTokens& special, const std::string& file,
+                Json& pipeline) {
+  if (family.prefix.front().empty()) return;
+  Json single = Json::array();
+  Json ids = Json::object();
+  for (const std::string_view name : family.prefix) {
+    if (name.empty()) continue;
+    single.push_back({{"SpecialToken", {{"id", name}}}});
+    ids[std::string(name)] = {{"ids", Json::array({special_id(name, special, file, pipeline)})}};
+  }
+  single.push_back({{"Sequence", {{"id", "A"}}}});
+  pipeline["post_processor"] = {{"type", "TemplateProcessing"},
+                                {"single", std::move(single)},
+                                {"special_tokens", std::move(ids)}};
 }
 
 }  // namespace
@@ -155,17 +221,11 @@ std::unique_ptr<Tokenizer> load_tiktoken(std::string_view contents, const std::s
   const std::vector<std::string> tokens = read_tiktoken(contents, file);
   const Family& family = family_of(tokens, file, special);
   Json pipeline = byte_level_pipeline(family.pattern, family.nfc);
-  if (special.added.empty()) family.specials(pipeline, static_cast<std::int64_t>(tokens.size()));
+  add_specials(family, special, static_cast<std::int64_t>(tokens.size()), pipeline);
   SpecialTokens named = special;
-  if (!family.bos.empty()) {
-    if (!named.bos) named.bos = family.bos;
-    const auto ranks = static_cast<std::int64_t>(tokens.size());
-    pipeline["post_processor"] = {
-        {"type", "TemplateProcessing"},
-        {"single",
-         Json::array({{{"SpecialToken", {{"id", family.bos}}}}, {{"Sequence", {{"id", "A"}}}}})},
-        {"special_tokens", {{family.bos, {{"ids", Json::array({ranks})}}}}}};
-  }
+  if (!named.bos && family.prefix.back().empty() && !family.prefix.front().empty())
+    named.bos = family.prefix.front();
+  add_prefix(family, special, file, pipeline);
   return std::make_unique<HuggingFaceTokenizer>(pipeline, Bpe(spell_tokens(tokens, file), 0, file),
                                                 file, named);
 }

@@ -87,6 +87,30 @@ TEST(Rows, ChatsGoThroughTheModelsTemplate) {
   EXPECT_EQ(whit({"generate", demo(), "--messages", messages, "--prompt", "a"}).code, 2);
 }
 
+TEST(Rows, AModelWithoutATokenizerTakesAnother) {
+  const auto bare = scratch();
+  for (const auto& entry : fs::directory_iterator(demo()))
+    if (!entry.path().filename().string().starts_with("tokenizer"))
+      fs::create_symlink(entry.path(), bare / entry.path().filename());
+  const auto text = std::string(WHIT_SOURCE_DIR) + "/demo/text/calibration.jsonl";
+  const auto drawn = [&](const std::string& model, const std::vector<std::string>& more) {
+    std::vector<std::string> draw{"rows", text, "--model", model, "--num-calibration-samples", "2"};
+    draw.insert(draw.end(), more.begin(), more.end());
+    return whit(draw);
+  };
+  const auto refused = drawn(bare, {});
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_NE(refused.err.find("no tokenizer; expected input_ids, or --tokenizer PATH"),
+            std::string::npos)
+      << refused.err;
+  const auto with = drawn(bare, {"--tokenizer", demo()});
+  EXPECT_EQ(with.code, 0) << with.err;
+  EXPECT_EQ(with.out, drawn(demo(), {}).out);
+  EXPECT_GT(whit_json({"eval", bare, "--text", evaluation_text(), "--window", "8", "--max-tokens",
+                       "16", "--tokenizer", demo()})["tokens"],
+            0);
+}
+
 TEST(Rows, ADatasetThatIsNotThereNamesTheCommand) {
   const auto missing = whit({"rows", "open-platypus"});
   EXPECT_EQ(missing.code, 3);

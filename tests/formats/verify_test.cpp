@@ -1,6 +1,7 @@
 #include "formats/verify.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <functional>
 
 #include "formats/model_folder.h"
@@ -272,6 +273,10 @@ TEST_F(Verified, FindsFilesLeftBehind) {
   expect_fails("tokenizer and other files are carried over", "tokenizer.json differs");
   source_.folder().write("generation_config.json", "{}");
   expect_fails("tokenizer and other files are carried over", "generation_config.json is missing");
+  std::filesystem::create_directories(source_.folder().path() / "additional_chat_templates");
+  source_.folder().write("additional_chat_templates/tool_use.jinja", "{}");
+  expect_fails("tokenizer and other files are carried over",
+               "additional_chat_templates/tool_use.jinja is missing");
   nlohmann::json config = good_config();
   config["hidden_size"] = 1;
   written_.config(config.dump());

@@ -67,6 +67,9 @@ TEST(Falcon, VariantsShapeTheFusedLinear) {
   const ModelSpec groups = changed("falcon_groups_two_norms_v5", "{}");
   EXPECT_EQ(attention_of(groups).qkv.front().out_features, (6 + 2 * 2) * 14);
   EXPECT_EQ(groups.layers.front().mlp_norm->weight.name, "transformer.h.0.ln_mlp.weight");
+  const ModelSpec old_groups = changed("falcon_groups_old_names", "{}");
+  EXPECT_EQ(attention_of(old_groups).qkv.front().out_features, (6 + 2 * 3) * 14);
+  EXPECT_TRUE(old_groups.layers.front().mlp_norm.has_value());
   const ModelSpec sequential = changed("falcon_alibi_sequential", "{}");
   EXPECT_EQ(attention_of(sequential).qkv.front().out_features, 3 * 96);
   EXPECT_FALSE(sequential.layers.front().parallel);
@@ -120,6 +123,11 @@ const LayerNormRefusal kRefusals[] = {
     {"falcon_alibi_parallel_v5", R"({"hidden_size": 8192, "num_attention_heads": 8192})",
      ErrorKind::kInput, "num_attention_heads", "at most 4096"},
     {"falcon_old_names", R"({"alibi": null})", ErrorKind::kInput, "alibi", "null"},
+    {"falcon_old_names", R"({"multi_query": null})", ErrorKind::kInput, "multi_query", "null"},
+    {"falcon_groups_old_names", R"({"model_type": "RefinedWebModel"})", ErrorKind::kInput,
+     "multi_query", "missing"},
+    {"falcon_groups_old_names", R"({"n_head_kv": null})", ErrorKind::kInput, "n_head_kv",
+     "missing"},
     {"bloom_hub_names", R"({"n_head": 5})", ErrorKind::kInput, "num_attention_heads",
      "5, as n_head says"},
     {"bloom_hub_names", R"({"num_attention_heads": 7})", ErrorKind::kInput, "n_embed",

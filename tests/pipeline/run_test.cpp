@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "formats/verify.h"
+#include "pipeline/carry_over.h"
 #include "pipeline/journal.h"
 #include "pipeline/pipeline_demo.h"
 
@@ -37,6 +38,21 @@ TEST_F(RunTest, WritesAWholeCheckpoint) {
   EXPECT_TRUE(fs::exists(folder_ / "out/tokenizer.json"));
   EXPECT_TRUE(fs::exists(folder_ / "out/generation_config.json"));
   EXPECT_FALSE(fs::exists(folder_ / "out" / Journal::kFile));
+}
+
+TEST_F(RunTest, CarriesOverWhatLoadersRead) {
+  const fs::path from = folder_ / "from", to = folder_ / "to";
+  fs::create_directories(from / "additional_chat_templates");
+  fs::create_directories(to);
+  for (const char* name :
+       {"tokenizer.model", "chat_template.jinja", "model.bin", "config.json",
+        "additional_chat_templates/tool_use.jinja", "additional_chat_templates/notes.txt"})
+    base::write_file_atomic(from / name, name);
+  EXPECT_EQ(carry_over_files(from, to),
+            (std::vector<std::string>{"additional_chat_templates/tool_use.jinja",
+                                      "chat_template.jinja", "tokenizer.model"}));
+  EXPECT_EQ(base::read_text_file(to / "additional_chat_templates/tool_use.jinja"),
+            "additional_chat_templates/tool_use.jinja");
 }
 
 TEST_F(RunTest, CopiesAreBitIdentical) {

@@ -46,13 +46,21 @@ TEST(Tiktoken, MergesTheLowestRankAndTakesWholeWords) {
 
 TEST(Tiktoken, TheFamilyDecides) {
   const std::string list = seed("tiktoken/small");
-  // Three digits together, and no special tokens but those of the config.
+  // Three digits together, and no special tokens but those of the config; two before a text.
   SpecialTokens glm = of_class("ChatGLM4Tokenizer");
+  EXPECT_EQ(load_tiktoken(list, "t", glm)->encode("<|user|>12", true), (Ids{264, 266, 269, 259}));
   glm.added.push_back({.content = "[gMASK]", .id = 262, .special = true});
+  expect_error([&] { load_tiktoken(list, "t", glm); }, ErrorKind::kInput, "t", "has no <sop>");
+  glm.added.push_back({.content = "<sop>", .id = 263, .special = true});
   EXPECT_EQ(load_tiktoken(list, "t", glm)->encode("12[gMASK]", false), (Ids{259, 262}));
+  EXPECT_EQ(load_tiktoken(list, "t", glm)->encode("12", true), (Ids{262, 263, 259}));
   EXPECT_EQ(load_tiktoken(list, "d/cl100k_base.tiktoken", {})->encode("12", false), (Ids{259}));
-  // Kimi's ideographs stand alone.
-  const auto kimi = load_tiktoken(list, "t", of_class("TikTokenTokenizer"));
+  // Kimi's ideographs stand alone, and ids that the config does not name have names too.
+  SpecialTokens named = of_class("TikTokenTokenizer");
+  named.added.push_back({.content = "[BOS]", .id = 262, .special = true});
+  const auto kimi = load_tiktoken(list, "t", named);
+  EXPECT_EQ(kimi->vocabulary(), 262 + 256);
+  EXPECT_EQ(kimi->encode("[BOS]<|reserved_token_263|>", false), (Ids{262, 263}));
   EXPECT_EQ(kimi->decode(kimi->encode("ab字ab", false), false), "ab字ab");
   EXPECT_EQ(kimi->encode("ab字ab", false).front(), 256);
   expect_error([&] { load_tiktoken(list, "t", {}); }, ErrorKind::kUnsupported, "t", "262 ranks");

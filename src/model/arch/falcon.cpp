@@ -14,9 +14,25 @@ struct Variant {
   bool grouped, multi_query, parallel, two_norms, alibi;
 };
 
+// The first files: their own code took an absent field as false, transformers' takes it as true.
+void require_stated(const Fields& config, std::string_view key) {
+  if (!config.has(key))
+    base::fail(ErrorKind::kInput, config.subject(key),
+               "missing; expected true or false, as its default changed since these files");
+}
+
 Variant read_variant(const Fields& config) {
+  const std::string type = config.text_or("model_type", "falcon");
   Variant variant{};
-  variant.grouped = config.boolean_or("new_decoder_architecture", false);
+  // Falcon-40B as first published, which knew no field for its own kind of decoder.
+  variant.grouped = config.boolean_or("new_decoder_architecture", type == "RefinedWeb");
+  if (type != "falcon") {
+    require_stated(config, "parallel_attn");
+    if (variant.grouped && !config.present(config.one_of({"num_kv_heads", "n_head_kv"})))
+      base::fail(ErrorKind::kInput, config.subject("n_head_kv"),
+                 "missing; expected the number of key heads");
+    if (!variant.grouped) require_stated(config, "multi_query");
+  }
   variant.multi_query = config.boolean_or("multi_query", true);
   variant.parallel = config.boolean_or("parallel_attn", true);
   variant.alibi = config.boolean_or("alibi", false);
