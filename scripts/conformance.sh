@@ -77,3 +77,6 @@ printf '== chats of calibration data\n'
 
 printf '== calibration files of Intel Neural Compressor\n'
 "$python" scripts/conformance/inc_files.py "$whit" "$work/inc"
+
+printf '== FP8 checkpoints\n'
+"$python" scripts/conformance/fp8_checkpoints.py "$whit" "$work/fp8"

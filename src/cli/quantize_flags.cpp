@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "cli/choose.h"
 #include "cli/session.h"
 
 namespace whit::cli {
@@ -13,28 +14,13 @@ namespace {
 
 using base::ErrorKind;
 
-template <typename T>
-struct Word {
-  std::string_view name;
-  T value;
-};
-
-// The value of a word; kUsage where it is none of `words`.
-template <typename T, std::size_t N>
-T choose(const std::string& word, const char* flag, const Word<T> (&words)[N]) {
-  std::string known;
-  for (const auto& candidate : words) {
-    if (candidate.name == word) return candidate.value;
-    known += (known.empty() ? "" : ", ") + std::string(candidate.name);
-  }
-  base::fail(ErrorKind::kUsage, flag, "{}; expected one of {}", word, known);
-}
-
 pipeline::Method method_of(const std::string& name) {
-  if (name == "fp8" || name == "vptq")
-    base::fail(ErrorKind::kUnsupported, "--method", "{}; this version has gptq and rtn", name);
-  return choose<pipeline::Method>(
-      name, "--method", {{"gptq", pipeline::Method::kGptq}, {"rtn", pipeline::Method::kRtn}});
+  if (name == "vptq")
+    base::fail(ErrorKind::kUnsupported, "--method", "{}; this version has gptq, rtn and fp8", name);
+  return choose<pipeline::Method>(name, "--method",
+                                  {{"gptq", pipeline::Method::kGptq},
+                                   {"rtn", pipeline::Method::kRtn},
+                                   {"fp8", pipeline::Method::kFp8}});
 }
 
 void read_group_size(const std::string& text, pipeline::Recipe& recipe) {
@@ -51,10 +37,14 @@ void read_group_size(const std::string& text, pipeline::Recipe& recipe) {
   recipe.group_size = size;
 }
 
-void check_format(const std::string& format) {
-  if (format == "pack-quantized" || format == "compressed-tensors") return;
+formats::WeightFormat format_of(const std::string& name, pipeline::Method method) {
+  using formats::WeightFormat;
+  if (name == "auto" || name == "compressed-tensors")
+    return method == pipeline::Method::kFp8 ? WeightFormat::kFloatQuantized
+                                            : WeightFormat::kPackQuantized;
+  if (const auto format = formats::weight_format_from_name(name)) return *format;
   base::fail(ErrorKind::kUnsupported, "--format",
-             "{}; this version writes pack-quantized (compressed-tensors)", format);
+             "{}; this version writes pack-quantized, float-quantized, hf-fp8 and inc", name);
 }
 
 void declare_search(CLI::App& app, QuantizeFlags& flags) {
@@ -113,9 +103,12 @@ void declare_calibration(CLI::App& app, QuantizeFlags& flags) {
 }  // namespace
 
 void declare_method_flags(CLI::App& app, QuantizeFlags& flags) {
-  app.add_option("--method", flags.method, "gptq or rtn")->type_name("NAME")->capture_default_str();
+  app.add_option("--method", flags.method, "gptq, rtn or fp8")
+      ->type_name("NAME")
+      ->capture_default_str();
   declare_search(app, flags);
   declare_refinement_flags(app, flags.refinement);
+  declare_fp8_flags(app, flags.fp8);
 }
 
 void declare_shared_flags(CLI::App& app, QuantizeFlags& flags) {
@@ -147,7 +140,11 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session,
       flags.search, "--quantization-scale",
       {{"mse", compute::ScaleSearch::kMse}, {"absmax", compute::ScaleSearch::kAbsmax}});
   recipe.refinement = refinement_from(flags.refinement);
-  check_format(flags.format);
+  recipe.format = format_of(flags.format, recipe.method);
+  if (recipe.method == pipeline::Method::kFp8) {
+    recipe.refinement = {};
+    recipe.fp8 = fp8_from(flags.fp8);
+  }
   recipe.mtp = choose<pipeline::MtpMode>(
       flags.mtp, "--mtp",
       {{"quantize", pipeline::MtpMode::kQuantize}, {"keep", pipeline::MtpMode::kKeep}});
@@ -160,8 +157,10 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session,
                                 {"f32", Dtype::kF32},
                                 {"float32", Dtype::kF32}});
   recipe.calibration = flags.calibration;
+  const bool statics = recipe.fp8.activations == pipeline::Fp8Activations::kStatic;
   if (purpose == Purpose::kPlan && recipe.calibration.empty() &&
-      recipe.method == pipeline::Method::kGptq)
+      (recipe.method == pipeline::Method::kGptq ||
+       (recipe.fp8.measurements.empty() && (statics || recipe.fp8.kv_cache))))
     recipe.calibration = "(a text to be named)";
   recipe.samples = samples_from(flags.samples, session);
   recipe.max_memory = session.memory_flag_bytes();

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/fp8_flags.h"
 #include "cli/refinement_flags.h"
 #include "cli/sample_flags.h"
 #include "pipeline/recipe.h"
@@ -20,9 +21,10 @@ class Session;
 struct QuantizeFlags {
   std::string model, out;
   std::string method = "gptq", group_size, order = "activation", search = "mse", dtype = "auto";
-  std::string format = "pack-quantized", mtp = "quantize", calibration;
+  std::string format = "auto", mtp = "quantize", calibration;
   bool symmetric = true;
   RefinementFlags refinement;
+  Fp8Flags fp8;
   SampleFlags samples;
   pipeline::Recipe recipe;  // what needs no reading
 };

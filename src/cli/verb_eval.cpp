@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "cli/sample_flags.h"
+#include "cli/serving_flags.h"
 #include "cli/session.h"
 #include "cli/verb.h"
 #include "data/model_text.h"
@@ -20,6 +21,7 @@ struct Flags {
   data::TextFiles files;
   std::vector<std::string> tasks;
   eval::WindowArgs windows;
+  ServingFlags serving;
 };
 
 report::Json to_json(const eval::EvalResult& result, const report::Inspection& inspection) {
@@ -74,16 +76,17 @@ int run(Session& session, const Flags& flags) {
 
   auto& backend = session.backend();
   const auto weights = runtime::make_stored_weights(model.checkpoint, backend);
+  const auto serving = serving_from(flags.serving, session, model);
   std::optional<runtime::OpenModel> original;
   std::unique_ptr<model::WeightSource> original_weights;
   std::optional<eval::EvalModel> reference;
   if (!flags.reference.empty()) {
     original.emplace(runtime::open_model(session.model_folder(flags.reference)));
     original_weights = runtime::make_stored_weights(original->checkpoint, backend);
-    reference = eval::EvalModel{&original->spec, original_weights.get()};
+    reference = eval::EvalModel{&original->spec, original_weights.get(), nullptr};
   }
   const auto result =
-      eval::evaluate(backend, {&model.spec, weights.get()}, reference, cut,
+      eval::evaluate(backend, {&model.spec, weights.get(), serving.get()}, reference, cut,
                      {session.max_memory_bytes()}, session.events(), session.cancel());
   const auto inspection = report::inspect(model.checkpoint);
   session.print(to_json(result, inspection), to_text(result, inspection));
@@ -108,6 +111,7 @@ Job declare(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--reference", flags->reference, "the original: also KL and agreement with it")
       ->type_name("MODEL");
+  declare_serving_flags(app, flags->serving);
   declare_text_files(app, flags->files);
   app.add_option("--tasks", flags->tasks)->group("");
   return [flags](Session& session) { return run(session, *flags); };

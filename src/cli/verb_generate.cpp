@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "cli/chat_input.h"
+#include "cli/serving_flags.h"
 #include "cli/session.h"
 #include "cli/text_input.h"
 #include "cli/verb.h"
@@ -20,6 +21,7 @@ struct Flags {
   std::string model, prompt, messages, chat_template, tokenizer;
   bool has_prompt = false, bare = false;
   runtime::GenerateArgs args;
+  ServingFlags serving;
 };
 
 report::Json to_json(const runtime::Generation& result, const std::vector<text::TokenId>& prompt) {
@@ -66,6 +68,8 @@ int run(Session& session, const Flags& flags) {
   args.eos = runtime::ending_ids(model.checkpoint, tokenizer.get());
 
   auto& backend = session.backend();
+  const auto serving = serving_from(flags.serving, session, model);
+  args.serving = serving.get();
   runtime::ResidentWeights weights(runtime::make_stored_weights(model.checkpoint, backend),
                                    weight_budget(session, model.spec));
   const bool streamed = !session.flags().json;
@@ -113,6 +117,7 @@ Job declare(CLI::App& app) {
       ->type_name("TEXT")
       ->expected(1)
       ->take_all();
+  declare_serving_flags(app, flags->serving);
   app.add_option("--tokenizer", flags->tokenizer, "folder or file, where MODEL has none")
       ->type_name("PATH");
   return [flags, prompt](Session& session) {

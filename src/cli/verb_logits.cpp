@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "checkpoint/json_file.h"
+#include "cli/serving_flags.h"
 #include "cli/session.h"
 #include "cli/verb.h"
 #include "report/npy.h"
@@ -16,6 +17,7 @@ namespace verb_logits {
 
 struct Flags {
   std::string model, ids, out;
+  ServingFlags serving;
 };
 
 std::vector<std::int32_t> read_ids(const std::string& path, const model::ModelSpec& spec) {
@@ -42,7 +44,9 @@ int run(Session& session, const Flags& flags) {
   model::Sequences sequences;
   sequences.append(read_ids(flags.ids, model.spec));
 
-  runtime::StreamedForward forward(backend, model.spec, *weights, sequences);
+  const auto serving = serving_from(flags.serving, session, model);
+  runtime::StreamedForward forward(backend, model.spec, *weights, sequences, nullptr,
+                                   serving.get());
   forward.run([&](std::int64_t done, std::int64_t total) {
     cancel.throw_if_cancelled();
     session.events().emit({"progress",
@@ -77,6 +81,7 @@ Job declare(CLI::App& app) {
   app.add_option("--out", flags->out, "logits, fp32 [tokens, vocabulary], as .npy")
       ->type_name("FILE")
       ->required();
+  declare_serving_flags(app, flags->serving);
   return [flags](Session& session) { return run(session, *flags); };
 }
 

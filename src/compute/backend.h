@@ -232,6 +232,18 @@ class Codec {
                                  std::int64_t block_rows, std::int64_t block_cols,
                                  MatrixView out) = 0;
   virtual void decode_grouped(const scheme::GroupedInt& weight, MatrixView out) = 0;
+  // Row-major [ceil(rows/block_rows), ceil(cols/block_cols)], on the host: the largest magnitude of
+  // each block; NaN where it holds one.
+  virtual std::vector<float> block_maxima(ConstMatrixView x, std::int64_t block_rows,
+                                          std::int64_t block_cols) = 0;
+  // codes (F8_E4M3 or F8_E5M2) = fp8(clamp(x / scales[n/block_rows, k/block_cols], ±limit)), the
+  // quotient in fp32, halves to even. NaN becomes the code's NaN.
+  virtual void encode_scaled_fp8(ConstMatrixView x, const TensorView& scales,
+                                 std::int64_t block_rows, std::int64_t block_cols, float limit,
+                                 MatrixView codes) = 0;
+  // x = its value as FP8 codes hold it, in place; a dynamic scale is scheme::float8_scale of the
+  // piece's largest magnitude.
+  virtual void round_fp8(MatrixView x, const scheme::Float8Rounding& rounding) = 0;
   // Scales (and zeros, as F32 whole numbers; data == nullptr if symmetric) of every group of every
   // row of w[N,K]. kAbsmax: compressed-tensors' grid that covers the group and 0. kMse: of 100
   // scales from that one down to a fifth of it, the one with the least sum of |error|^2.4

@@ -134,7 +134,8 @@ std::vector<TokenScore> score_forwards(const Job& job, const model::Sequences& s
 std::vector<TokenScore> score_chunk(const Job& job, const model::Sequences& sequences,
                                     const std::function<void(double)>& progress) {
   const double parts = job.reference ? 2 : 1;
-  runtime::StreamedForward forward(job.backend, *job.model.spec, *job.model.weights, sequences);
+  runtime::StreamedForward forward(job.backend, *job.model.spec, *job.model.weights, sequences,
+                                   nullptr, job.model.serving);
   forward.run([&](std::int64_t done, std::int64_t total) {
     job.cancel.throw_if_cancelled();
     progress(0.8 * static_cast<double>(done) / static_cast<double>(total) / parts);
@@ -142,7 +143,8 @@ std::vector<TokenScore> score_chunk(const Job& job, const model::Sequences& sequ
   std::unique_ptr<runtime::StreamedForward> original;
   if (job.reference) {
     original = std::make_unique<runtime::StreamedForward>(job.backend, *job.reference->spec,
-                                                          *job.reference->weights, sequences);
+                                                          *job.reference->weights, sequences,
+                                                          nullptr, job.reference->serving);
     original->run([&](std::int64_t done, std::int64_t total) {
       job.cancel.throw_if_cancelled();
       progress(0.4 + 0.4 * static_cast<double>(done) / static_cast<double>(total));
@@ -235,7 +237,7 @@ Reference::Reference(compute::Backend& backend, const EvalModel& original,
     for (std::size_t w = first; w < portion.last; ++w) portion.sequences.append(windows[w]);
     portion.forward = std::make_unique<runtime::StreamedForward>(
         backend, *original_.spec, *original_.weights, portion.sequences,
-        pipeline::make_file_store(backend, folder));
+        pipeline::make_file_store(backend, folder), original_.serving);
     portion.forward->run([&](std::int64_t done, std::int64_t total) {
       cancel.throw_if_cancelled();
       emit_progress(events, first, portion.last, windows_,
@@ -256,7 +258,8 @@ EvalResult Reference::evaluate(const EvalModel& model) {
     const auto progress = [&](double share) {
       emit_progress(events_, portion->first, portion->last, windows_, share);
     };
-    runtime::StreamedForward forward(backend_, *model.spec, *model.weights, portion->sequences);
+    runtime::StreamedForward forward(backend_, *model.spec, *model.weights, portion->sequences,
+                                     nullptr, model.serving);
     forward.run([&](std::int64_t done, std::int64_t total) {
       cancel_.throw_if_cancelled();
       progress(0.8 * static_cast<double>(done) / static_cast<double>(total));

@@ -10,6 +10,7 @@
 #include "base/event.h"
 #include "compute/backend.h"
 #include "eval/windows.h"
+#include "model/serving.h"
 #include "model/spec.h"
 #include "model/weights.h"
 
@@ -18,6 +19,7 @@ namespace whit::eval {
 struct EvalModel {
   const model::ModelSpec* spec = nullptr;
   model::WeightSource* weights = nullptr;
+  const model::Serving* serving = nullptr;  // what else its server rounds
 };
 
 // How far a model is from its original on the same tokens.

@@ -6,3 +6,4 @@
 #include "formats/packed.h"
 #include "formats/packed_reader.h"
 #include "formats/quantization_config.h"
+#include "formats/weight_format.h"

@@ -22,7 +22,7 @@ std::string upper(std::string text) {
 }
 
 // A value of the config and where it stands.
-struct Field {
+struct IncField {
   const Json& json;
   std::string subject;
 
@@ -71,10 +71,10 @@ struct Field {
     refuse("one of " + names);
   }
   // Calls a reader for each entry; keys that have none are refused.
-  void each(const std::map<std::string, std::function<void(const Field&)>>& readers) const {
+  void each(const std::map<std::string, std::function<void(const IncField&)>>& readers) const {
     if (!json.is_object()) refuse("an object");
     for (const auto& [key, value] : json.items()) {
-      const Field field{value, subject + ": " + key};
+      const IncField field{value, subject + ": " + key};
       const auto reader = readers.find(key);
       if (reader != readers.end()) {
         reader->second(field);
@@ -92,12 +92,12 @@ struct Field {
   }
 };
 
-using Readers = std::map<std::string, std::function<void(const Field&)>>;
+using Readers = std::map<std::string, std::function<void(const IncField&)>>;
 
-IncModuleList read_modules(const Field& field) {
+IncModuleList read_modules(const IncField& field) {
   IncModuleList list;
-  field.each({{"names", [&](const Field& f) { list.names = f.texts(); }},
-              {"types", [&](const Field& f) { list.types = f.texts(); }}});
+  field.each({{"names", [&](const IncField& f) { list.names = f.texts(); }},
+              {"types", [&](const IncField& f) { list.types = f.texts(); }}});
   return list;
 }
 
@@ -108,40 +108,41 @@ std::vector<std::pair<std::string, Enum>> words(std::initializer_list<Enum> valu
   return known;
 }
 
-void read_scaling(const Field& field, TensorScaling& scaling) {
+void read_scaling(const IncField& field, TensorScaling& scaling) {
   using scheme::ScaleGranularity;
   using scheme::ScaleRounding;
   using scheme::ScaleValue;
-  field.each({{"granularity",
-               [&](const Field& f) {
-                 scaling.granularity =
-                     f.one_of(words({ScaleGranularity::kTensor, ScaleGranularity::kChannel}));
-               }},
-              {"scale_value_type",
-               [&](const Field& f) {
-                 scaling.value = f.one_of(words({ScaleValue::kMaxabs, ScaleValue::kFixed,
-                                                 ScaleValue::kLeastError, ScaleValue::kDummy}));
-               }},
-              {"rounding_method",
-               [&](const Field& f) {
-                 scaling.rounding = f.one_of(words(
-                     {ScaleRounding::kIdentity, ScaleRounding::kPow2, ScaleRounding::kHwAligned,
-                      ScaleRounding::kHwAlignedFixed, ScaleRounding::kUnit}));
-               }},
-              {"backoff", [&](const Field& f) { scaling.backoff = f.positive(); }},
-              {"params", [&](const Field& params) {
-                 params.each({{"weight_scales", [&](const Field& f) {
-                                 scaling.candidates.clear();
-                                 if (!f.json.is_array()) f.refuse("a list of numbers");
-                                 for (const auto& entry : f.json)
-                                   scaling.candidates.push_back(Field{entry, f.subject}.positive());
-                               }}});
-               }}});
+  field.each(
+      {{"granularity",
+        [&](const IncField& f) {
+          scaling.granularity =
+              f.one_of(words({ScaleGranularity::kTensor, ScaleGranularity::kChannel}));
+        }},
+       {"scale_value_type",
+        [&](const IncField& f) {
+          scaling.value = f.one_of(words({ScaleValue::kMaxabs, ScaleValue::kFixed,
+                                          ScaleValue::kLeastError, ScaleValue::kDummy}));
+        }},
+       {"rounding_method",
+        [&](const IncField& f) {
+          scaling.rounding = f.one_of(
+              words({ScaleRounding::kIdentity, ScaleRounding::kPow2, ScaleRounding::kHwAligned,
+                     ScaleRounding::kHwAlignedFixed, ScaleRounding::kUnit}));
+        }},
+       {"backoff", [&](const IncField& f) { scaling.backoff = f.positive(); }},
+       {"params", [&](const IncField& params) {
+          params.each({{"weight_scales", [&](const IncField& f) {
+                          scaling.candidates.clear();
+                          if (!f.json.is_array()) f.refuse("a list of numbers");
+                          for (const auto& entry : f.json)
+                            scaling.candidates.push_back(IncField{entry, f.subject}.positive());
+                        }}});
+        }}});
 }
 
-ScaleMethod read_method(const Field& field, ScaleMethod method) {
-  field.each({{"weight", [&](const Field& f) { read_scaling(f, method.weight); }},
-              {"activation", [&](const Field& f) { read_scaling(f, method.activation); }}});
+ScaleMethod read_method(const IncField& field, ScaleMethod method) {
+  field.each({{"weight", [&](const IncField& f) { read_scaling(f, method.weight); }},
+              {"activation", [&](const IncField& f) { read_scaling(f, method.activation); }}});
   if (scheme::named_like(method) == nullptr)
     fail(ErrorKind::kInput, field.subject,
          "weight {} with activation {}; expected the kinds of one of the 13 named methods",
@@ -149,7 +150,7 @@ ScaleMethod read_method(const Field& field, ScaleMethod method) {
   return method;
 }
 
-void read_structured(const Field& field, IncConfig& config) {
+void read_structured(const IncField& field, IncConfig& config) {
   const auto fallback = field.json.find("default");
   if (fallback == field.json.end())
     fail(ErrorKind::kInput, field.subject, "no key default; expected one");
@@ -157,13 +158,13 @@ void read_structured(const Field& field, IncConfig& config) {
   auto& methods = config.methods;
   methods.fallback = read_method({*fallback, field.subject + ": default"}, ScaleMethod());
   const auto overrides = [&](std::map<std::string, ScaleMethod>& named) {
-    return [&named, &methods](const Field& f) {
+    return [&named, &methods](const IncField& f) {
       if (!f.json.is_object()) f.refuse("an object");
       for (const auto& [key, value] : f.json.items())
         named[key] = read_method({value, f.subject + ": " + key}, methods.fallback);
     };
   };
-  field.each({{"default", [](const Field&) {}},
+  field.each({{"default", [](const IncField&) {}},
               {"nodes", overrides(methods.nodes)},
               {"layers", overrides(methods.layers)},
               {"layer_types", overrides(methods.layer_types)}});
@@ -171,7 +172,7 @@ void read_structured(const Field& field, IncConfig& config) {
   config.recalc_scales = true;
 }
 
-void read_scale_method(const Field& field, IncConfig& config) {
+void read_scale_method(const IncField& field, IncConfig& config) {
   if (field.json.is_object()) return read_structured(field, config);
   const std::string name = upper(field.text());
   if (const auto* named = scheme::find_scale_method(name)) {
@@ -193,15 +194,15 @@ void read_scale_method(const Field& field, IncConfig& config) {
 }
 
 // Backoffs that the documentation promises and INC has ignored since May 2025.
-void read_scale_params(const Field& field, IncConfig& config) {
+void read_scale_params(const IncField& field, IncConfig& config) {
   auto methods = std::vector<ScaleMethod*>{&config.methods.fallback};
   for (auto* named : {&config.methods.nodes, &config.methods.layers, &config.methods.layer_types})
     for (auto& [name, method] : *named) methods.push_back(&method);
-  const auto warn = [&](const Field& f) {
+  const auto warn = [&](const IncField& f) {
     config.warnings.push_back(f.subject + ": honoured; Intel Neural Compressor itself ignores it");
   };
   field.each({{"input_backoff",
-               [&](const Field& f) {
+               [&](const IncField& f) {
                  const double backoff = f.positive();
                  if (backoff == config.methods.fallback.activation.backoff) return;
                  config.output_backoff =
@@ -210,19 +211,19 @@ void read_scale_params(const Field& field, IncConfig& config) {
                  warn(f);
                }},
               {"weight_backoff",
-               [&](const Field& f) {
+               [&](const IncField& f) {
                  const double backoff = f.positive();
                  if (backoff == config.methods.fallback.weight.backoff) return;
                  for (auto* method : methods) method->weight.backoff = backoff;
                  warn(f);
                }},
-              {"output_backoff", [&](const Field& f) {
+              {"output_backoff", [&](const IncField& f) {
                  config.output_backoff = f.positive();
                  warn(f);
                }}});
 }
 
-IncMode read_mode(const Field& field) {
+IncMode read_mode(const IncField& field) {
   if (field.json.is_string() && upper(field.text()) == "AUTO")
     fail(ErrorKind::kInput, field.subject,
          "AUTO, which only Intel Neural Compressor's Python calls resolve; expected QUANTIZE or "
@@ -234,7 +235,7 @@ IncMode read_mode(const Field& field) {
                                 {"LOAD", IncMode::kLoad}});
 }
 
-std::string read_observer(const Field& field) {
+std::string read_observer(const IncField& field) {
   const std::string name = field.text();
   for (const char* known : {"maxabs", "maxabs_per_channel", "save", "shape"})
     if (name == known) return name;
@@ -246,21 +247,21 @@ void add_choices(Readers& readers, IncConfig& config) {
   using numeric::Dtype;
   using scheme::Fp8Device;
   using scheme::Fp8Format;
-  readers["mode"] = [&](const Field& f) { config.mode = read_mode(f); };
-  readers["observer"] = [&](const Field& f) { config.observer = read_observer(f); };
-  readers["fp8_config"] = [&](const Field& f) {
+  readers["mode"] = [&](const IncField& f) { config.mode = read_mode(f); };
+  readers["observer"] = [&](const IncField& f) { config.observer = read_observer(f); };
+  readers["fp8_config"] = [&](const IncField& f) {
     config.fp8_format =
         f.one_of<Fp8Format>({{"E4M3", Fp8Format::kE4M3}, {"E5M2", Fp8Format::kE5M2}});
   };
-  readers["hp_dtype"] = [&](const Field& f) {
+  readers["hp_dtype"] = [&](const IncField& f) {
     config.hp_dtype =
         f.one_of<Dtype>({{"BF16", Dtype::kBF16}, {"FP16", Dtype::kF16}, {"FP32", Dtype::kF32}});
   };
-  readers["scale_format"] = [&](const Field& f) {
+  readers["scale_format"] = [&](const IncField& f) {
     config.scale_format = f.one_of<IncScaleFormat>(
         {{"CONST", IncScaleFormat::kConst}, {"SCALAR", IncScaleFormat::kScalar}});
   };
-  readers["measure_exclude"] = [&](const Field& f) {
+  readers["measure_exclude"] = [&](const IncField& f) {
     config.measure_exclude = f.one_of<IncMeasureExclude>({{"NONE", IncMeasureExclude::kNone},
                                                           {"INPUT", IncMeasureExclude::kInput},
                                                           {"OUTPUT", IncMeasureExclude::kOutput},
@@ -271,7 +272,7 @@ void add_choices(Readers& readers, IncConfig& config) {
       config.warnings.push_back(f.subject +
                                 ": has no effect; only OUTPUT and ALL leave anything out");
   };
-  readers["device_for_scales"] = [&](const Field& f) {
+  readers["device_for_scales"] = [&](const IncField& f) {
     if (!f.json.is_null())
       config.device_for_scales =
           f.one_of<Fp8Device>({{"GAUDI2", Fp8Device::kGaudi2}, {"GAUDI3", Fp8Device::kGaudi3}});
@@ -280,7 +281,7 @@ void add_choices(Readers& readers, IncConfig& config) {
 
 void add_switches(Readers& readers, IncConfig& config) {
   const auto add = [&](const char* key, bool& value) {
-    readers[key] = [&value](const Field& f) { value = f.truth(); };
+    readers[key] = [&value](const IncField& f) { value = f.truth(); };
   };
   add("dynamic_quantization", config.dynamic_quantization);
   add("use_qdq", config.use_qdq);
@@ -294,28 +295,28 @@ void add_switches(Readers& readers, IncConfig& config) {
 }
 
 void add_others(Readers& readers, IncConfig& config) {
-  readers["dump_stats_path"] = [&](const Field& f) { config.dump_stats_path = f.text(); };
-  readers["allowlist"] = [&](const Field& f) { config.allow = read_modules(f); };
-  readers["blocklist"] = [&](const Field& f) { config.block = read_modules(f); };
+  readers["dump_stats_path"] = [&](const IncField& f) { config.dump_stats_path = f.text(); };
+  readers["allowlist"] = [&](const IncField& f) { config.allow = read_modules(f); };
+  readers["blocklist"] = [&](const IncField& f) { config.block = read_modules(f); };
   readers["whitelist"] = readers["allowlist"];
   readers["blacklist"] = readers["blocklist"];
-  readers["calibration_sample_interval"] = [&](const Field& f) {
+  readers["calibration_sample_interval"] = [&](const IncField& f) {
     if (!f.json.is_number_integer() || f.json.get<std::int64_t>() < 0) f.refuse("0 or more");
     config.calibration_sample_interval = f.json.get<std::int64_t>();
   };
-  readers["mod_dict"] = [](const Field& f) {
+  readers["mod_dict"] = [](const IncField& f) {
     if (!f.json.is_object() || !f.json.empty()) f.refuse("an empty object");
   };
   // Of older versions, and what the engine writes for itself.
   for (const char* key :
        {"method", "quantize_weight", "local_rank", "global_rank", "world_size", "device_type",
         "use_stats_files", "measure_file", "scale_file", "shape_file"})
-    readers[key] = [&](const Field& f) {
+    readers[key] = [&](const IncField& f) {
       if (!f.json.is_null()) config.warnings.push_back(f.subject + ": has no effect");
     };
   // Read before and after all others.
-  readers["scale_method"] = [](const Field&) {};
-  readers["scale_params"] = [](const Field&) {};
+  readers["scale_method"] = [](const IncField&) {};
+  readers["scale_params"] = [](const IncField&) {};
 }
 
 void check_dynamic(const IncConfig& config, const std::string& subject) {
@@ -364,7 +365,7 @@ void settle_scale_format(IncConfig& config, const std::string& subject) {
 IncConfig parse_inc_config(const Json& json, const std::string& subject) {
   IncConfig config;
   config.methods.fallback = scheme::find_scale_method("MAXABS_HW")->method;
-  const Field whole{json, subject};
+  const IncField whole{json, subject};
   if (!json.is_object()) whole.refuse("an object");
   Readers readers;
   add_choices(readers, config);

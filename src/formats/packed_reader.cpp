@@ -1,78 +1,68 @@
 #include "formats/packed_reader.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
 
 #include "base/error.h"
+#include "formats/inc_checkpoint.h"
+#include "formats/packed_state.h"
 #include "formats/stored_module.h"
 
 namespace whit::formats {
-
-// How a module is stored, by its tensors.
-enum class Storage : std::uint8_t { kPackedInt, kPlainInt, kFloat8, kForeign };
-struct PackedReader::Found {
-  Storage storage = Storage::kForeign;
-  std::string format;  // of foreign ones
-};
 
 namespace {
 
 using tensor::Dtype;
 
-constexpr std::array<std::string_view, 10> kSuffixes{
-    "input_scale",   "input_zero_point", "weight",           "weight_g_idx", "weight_global_scale",
-    "weight_packed", "weight_scale",     "weight_scale_inv", "weight_shape", "weight_zero_point"};
+constexpr std::array<std::string_view, 13> kSuffixes{
+    "input_scale",      "input_zero_point", "quant_input.scale_inv", "scale_input",
+    "scale_weight",     "weight",           "weight_g_idx",          "weight_global_scale",
+    "weight_packed",    "weight_scale",     "weight_scale_inv",      "weight_shape",
+    "weight_zero_point"};
 
 bool is_float8(Dtype dtype) {
   return dtype == Dtype::kF8E4M3 || dtype == Dtype::kF8E5M2;
 }
 
-}  // namespace
-
 // What the tensor `suffix` of `module` tells of how the module is stored, by section 8 of the spec.
-std::optional<PackedReader::Found> PackedReader::detect(const checkpoint::Checkpoint& checkpoint,
-                                                        const std::string& module,
-                                                        std::string_view suffix, Dtype dtype) {
+std::optional<StoredAs> detect(const checkpoint::Checkpoint& checkpoint, const std::string& module,
+                               std::string_view suffix, Dtype dtype) {
   const auto has = [&](const char* other) { return checkpoint.has(module + other); };
   if (suffix == "weight_packed") {
-    if (dtype == Dtype::kI32) return Found{Storage::kPackedInt, ""};
-    return Found{Storage::kForeign,
-                 has(".weight_global_scale") ? "nvfp4-pack-quantized" : "mxfp4-pack-quantized"};
+    if (dtype == Dtype::kI32) return StoredAs{Storage::kPackedInt, ""};
+    return StoredAs{Storage::kForeign,
+                    has(".weight_global_scale") ? "nvfp4-pack-quantized" : "mxfp4-pack-quantized"};
   }
-  if (suffix == "qweight") return Found{Storage::kForeign, has(".g_idx") ? "gptq" : "awq"};
+  if (suffix == "qweight") return StoredAs{Storage::kForeign, has(".g_idx") ? "gptq" : "awq"};
   if (suffix != "weight") return std::nullopt;
   if (is_float8(dtype)) {
+    if (has(".scale_weight")) return StoredAs{Storage::kIncFloat8, ""};
     const bool micro =
         has(".weight_scale") && checkpoint.info(module + ".weight_scale").dtype == Dtype::kU8;
-    return micro ? Found{Storage::kForeign, "mxfp8-quantized"} : Found{Storage::kFloat8, ""};
+    return micro ? StoredAs{Storage::kForeign, "mxfp8-quantized"} : StoredAs{Storage::kFloat8, ""};
   }
-  if (dtype == Dtype::kI8 && has(".weight_scale")) return Found{Storage::kPlainInt, ""};
+  if (dtype == Dtype::kI8 && has(".weight_scale")) return StoredAs{Storage::kPlainInt, ""};
   if (dtype == Dtype::kU8 && has(".weight_scale"))
-    return Found{Storage::kForeign, "ModelOpt NVFP4"};
+    return StoredAs{Storage::kForeign, "ModelOpt NVFP4"};
   return std::nullopt;
 }
 
-struct PackedReader::State {
-  explicit State(const checkpoint::Checkpoint& opened)
-      : checkpoint(opened),
-        config(
-            quantization_config_of(opened.config(), (opened.folder() / "config.json").string())) {
-    if (config) finder.emplace(*config);
-    for (const std::string& name : checkpoint.names()) {
-      const std::size_t dot = name.rfind('.');
-      if (dot == std::string::npos) continue;
-      const std::string module = name.substr(0, dot);
-      const auto found = detect(checkpoint, module, std::string_view(name).substr(dot + 1),
-                                checkpoint.info(name).dtype);
-      if (found) modules.emplace(module, *found);
-    }
-  }
+}  // namespace
 
-  const checkpoint::Checkpoint& checkpoint;
-  std::optional<QuantizationConfig> config;
-  std::optional<GroupFinder> finder;
-  std::map<std::string, Found> modules;
-};
+PackedReader::State::State(const checkpoint::Checkpoint& opened)
+    : checkpoint(opened),
+      config(quantization_config_of(opened.config(), (opened.folder() / "config.json").string())) {
+  if (config) finder.emplace(*config);
+  for (const std::string& name : checkpoint.names()) {
+    const std::size_t dot = name.rfind('.');
+    if (dot == std::string::npos) continue;
+    const std::string module = name.substr(0, dot);
+    const auto found = detect(checkpoint, module, std::string_view(name).substr(dot + 1),
+                              checkpoint.info(name).dtype);
+    if (found) modules.emplace(module, *found);
+  }
+}
 
 PackedReader::PackedReader(const checkpoint::Checkpoint& checkpoint)
     : state_(std::make_unique<State>(checkpoint)) {}
@@ -91,6 +81,8 @@ std::optional<scheme::QuantizedWeight> PackedReader::read(const std::string& mod
       return read_plain_int(stored);
     case Storage::kFloat8:
       return read_float8(stored);
+    case Storage::kIncFloat8:
+      return read_inc_float8(stored);
     case Storage::kForeign:
       break;
   }
@@ -116,6 +108,25 @@ std::vector<std::string> PackedReader::tensors_of(const std::string& module) con
     std::string name = module + "." + std::string(suffix);
     if (state_->checkpoint.has(name)) names.push_back(std::move(name));
   }
+  return names;
+}
+
+std::vector<std::string> PackedReader::cache_tensors() const {
+  static constexpr std::array<std::string_view, 9> kCacheSuffixes{".k_scale",
+                                                                  ".v_scale",
+                                                                  ".kv_scale",
+                                                                  ".k_cache.quant_input.scale_inv",
+                                                                  ".k_cache.dequant_output.scale",
+                                                                  ".v_cache.quant_input.scale_inv",
+                                                                  ".v_cache.dequant_output.scale",
+                                                                  "_cache_k.quant_input.scale_inv",
+                                                                  "_cache_k.dequant_output.scale"};
+  std::vector<std::string> names;
+  if (!state_->config || !state_->config->kv_cache) return names;
+  for (const std::string& name : state_->checkpoint.names())
+    if (std::any_of(kCacheSuffixes.begin(), kCacheSuffixes.end(),
+                    [&](std::string_view suffix) { return name.ends_with(suffix); }))
+      names.push_back(name);
   return names;
 }
 

@@ -12,6 +12,12 @@
 
 namespace whit::formats {
 
+// How a KV cache keeps its rows.
+struct CacheRounding {
+  scheme::Float8Rounding key, value;
+  bool scaled = false;  // scales are in the checkpoint; else they are 1, as servers take them
+};
+
 // Reads quantized weights of a checkpoint, whatever of our formats they are in, by their tensors
 // first and the config second: pack-quantized and int-quantized integers, and FP8 by tensor,
 // channel, group or block (weight_scale, or DeepSeek's weight_scale_inv). The checkpoint must
@@ -28,15 +34,20 @@ class PackedReader {
   std::vector<std::string> modules() const;
   // Tensor names that belong to quantized modules (packed, scales, shapes, zero points), sorted.
   std::vector<std::string> tensors_of(const std::string& module) const;
+  // How a server rounds what `module` reads; nullopt: not at all. Errors: kInput where a static
+  // scale is missing or not positive; kUnsupported for other numbers than FP8.
+  std::optional<scheme::Float8Rounding> input_rounding(const std::string& module) const;
+  // The same of what the cache of an attention ("model.layers.0.self_attn") keeps: k_scale and
+  // v_scale, or kv_scale, of the attention or of its k_proj and v_proj; with k_scale alone it is
+  // both.
+  std::optional<CacheRounding> cache_rounding(const std::string& attention) const;
+  // Tensors that are scales of a KV cache, sorted; none where the config has no such cache.
+  std::vector<std::string> cache_tensors() const;
   // As the checkpoint has it; nullopt where config.json has none.
   const std::optional<QuantizationConfig>& config() const;
 
  private:
-  struct Found;
   struct State;
-  static std::optional<Found> detect(const checkpoint::Checkpoint& checkpoint,
-                                     const std::string& module, std::string_view suffix,
-                                     tensor::Dtype dtype);
   std::unique_ptr<State> state_;
 };
 

@@ -1,5 +1,7 @@
 #include "formats/quantization_config.h"
 
+#include "formats/inc_checkpoint.h"
+
 namespace whit::formats {
 
 namespace {
@@ -25,9 +27,22 @@ nlohmann::ordered_json args_to_json(const QuantArgs& args) {
   return json;
 }
 
+nlohmann::ordered_json fp8_to_json(const QuantizationConfig& config) {
+  nlohmann::ordered_json json{{"quant_method", "fp8"}, {"fmt", "e4m3"}};
+  const scheme::Scheme& scheme = config.groups.at(0).scheme;
+  const bool fixed = scheme.input_activations && !scheme.input_activations->dynamic;
+  json["activation_scheme"] = fixed ? "static" : "dynamic";
+  if (scheme.weights.strategy == Strategy::kBlock)
+    json["weight_block_size"] = {scheme.weights.block_rows, scheme.weights.block_cols};
+  if (!config.ignore.empty()) json["modules_to_not_convert"] = config.ignore;
+  return json;
+}
+
 }  // namespace
 
 nlohmann::ordered_json to_json(const QuantizationConfig& config) {
+  if (config.quant_method == "fp8") return fp8_to_json(config);
+  if (config.quant_method == "inc") return inc_config_json(config);
   nlohmann::ordered_json groups = nlohmann::ordered_json::object();
   for (std::size_t i = 0; i < config.groups.size(); ++i) {
     const ConfigGroup& group = config.groups[i];
@@ -45,8 +60,10 @@ nlohmann::ordered_json to_json(const QuantizationConfig& config) {
   json["format"] = config.format;
   json["ignore"] = config.ignore;
   json["kv_cache_scheme"] = nullptr;
+  if (config.kv_cache) json["kv_cache_scheme"] = args_to_json(*config.kv_cache);
   json["quant_method"] = config.quant_method;
   json["quantization_status"] = "compressed";
+  if (config.gaudi2_codes) json["fp8_dtype_flavor"] = kGaudi2Flavor;
   return json;
 }
 

@@ -12,6 +12,9 @@
 
 namespace whit::formats {
 
+// What Gaudi's servers call E4M3 codes up to 240; their bytes are those of E4M3FN.
+inline constexpr std::string_view kGaudi2Flavor = "float8_e4m3fnuz";
+
 // config.json's quantization_config.
 struct ConfigGroup {
   std::vector<std::string> targets;
@@ -24,16 +27,25 @@ struct QuantizationConfig {
   std::string format = "pack-quantized";
   std::vector<ConfigGroup> groups;
   std::vector<std::string> ignore;
+  std::optional<scheme::QuantArgs> kv_cache;
+  // FP8 codes stay within Gaudi2's 240 ("fp8_dtype_flavor": "float8_e4m3fnuz").
+  bool gaudi2_codes = false;
+  // Of Intel Neural Compressor's checkpoints (quant_method "inc", which their files leave out).
+  bool e5m2 = false;
+  std::string scale_method;
   bool operator==(const QuantizationConfig&) const = default;
 };
 
-// The keys that MoE-Quant writes, and no others; every optional value is spelled out.
+// The keys that MoE-Quant writes, and no others (but Gaudi2's flavor where it holds); every
+// optional value is spelled out. Of quant_method "fp8" the keys that DeepSeek writes, and
+// modules_to_not_convert.
 nlohmann::ordered_json to_json(const QuantizationConfig& config);
 
 // Reads what any release of compressed-tensors wrote, presets included, and Hugging Face's "fp8"
-// (whose blocks become one group of every Linear). Of other methods only quant_method is kept.
-// Groups without quantized weights (KV cache alone) are passed over. Errors: kInput, subject =
-// `subject` and the field's path; kUnsupported for presets of formats that whit does not read.
+// (one group of every Linear, activations dynamic or static as activation_scheme says). Of other
+// methods only quant_method is kept. Groups without quantized weights (KV cache alone) are passed
+// over. Errors: kInput, subject = `subject` and the field's path; kUnsupported for presets of
+// formats that whit does not read.
 QuantizationConfig parse_quantization_config(const nlohmann::json& json,
                                              const std::string& subject);
 

@@ -1,6 +1,7 @@
 #include <array>
 #include <charconv>
 
+#include "formats/inc_checkpoint.h"
 #include "formats/quantization_config.h"
 
 namespace whit::formats {
@@ -199,12 +200,26 @@ void parse_fp8(const Field& field, QuantizationConfig* config) {
   weights.type = NumberType::kFloat;
   parse_block(field, "weight_block_size", &weights);
   weights.strategy = weights.block_rows > 0 ? Strategy::kBlock : Strategy::kTensor;
+  const std::string activations = field.text("activation_scheme", "dynamic");
+  if (activations != "dynamic" && activations != "static")
+    fail(ErrorKind::kInput, field.at("activation_scheme"), "is '{}'; expected dynamic or static",
+         activations);
+  // Servers scale per 128 columns beside blocks, else per token.
+  QuantArgs& inputs = group.scheme.input_activations.emplace();
+  inputs.num_bits = 8;
+  inputs.type = NumberType::kFloat;
+  inputs.dynamic = activations == "dynamic";
+  inputs.strategy = !inputs.dynamic                        ? Strategy::kTensor
+                    : weights.strategy == Strategy::kBlock ? Strategy::kGroup
+                                                           : Strategy::kToken;
+  inputs.group_size = inputs.strategy == Strategy::kGroup ? weights.block_cols : 0;
   config->groups.push_back(std::move(group));
 }
 
 }  // namespace
 
 QuantizationConfig parse_quantization_config(const json& value, const std::string& subject) {
+  if (is_inc_config(value)) return parse_inc_checkpoint_config(value);
   const Field field{value, subject};
   QuantizationConfig config;
   config.quant_method = field.text("quant_method", "compressed-tensors");
@@ -215,6 +230,9 @@ QuantizationConfig parse_quantization_config(const json& value, const std::strin
   config.format = field.text("format", "");
   if (config.quant_method != "compressed-tensors") return config;
   config.ignore = field.texts("ignore");
+  if (const json* cache = field.get("kv_cache_scheme"))
+    config.kv_cache = parse_args({*cache, field.at("kv_cache_scheme")});
+  config.gaudi2_codes = field.text("fp8_dtype_flavor", "") == kGaudi2Flavor;
   const json* groups = field.get("config_groups");
   if (groups == nullptr) return config;
   if (!groups->is_object()) field.refuse("config_groups", *groups, "an object");

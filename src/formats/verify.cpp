@@ -96,7 +96,7 @@ Check ignore_list(const Checkpoint& written, const PackedReader& reader,
 }
 
 void judge_keys(const json& object, const std::string& where, const std::set<std::string>& expected,
-                Tally* tally) {
+                Tally* tally, const std::set<std::string>& allowed = {}) {
   if (!object.is_object()) {
     tally->fail(where + " is no object");
     return;
@@ -104,7 +104,7 @@ void judge_keys(const json& object, const std::string& where, const std::set<std
   for (const std::string& key : expected)
     tally->judge(object.contains(key), where + " lacks " + key);
   for (const auto& [key, value] : object.items())
-    if (expected.count(key) == 0) tally->fail(where + " has the key " + key);
+    if (expected.count(key) + allowed.count(key) == 0) tally->fail(where + " has the key " + key);
 }
 
 // Older loaders refuse keys that they do not know; newer ones need these.
@@ -116,7 +116,7 @@ Check config_keys(const json& config) {
   judge_keys(config, "quantization_config",
              {"config_groups", "format", "ignore", "kv_cache_scheme", "quant_method",
               "quantization_status"},
-             &tally);
+             &tally, {"fp8_dtype_flavor"});
   if (!config.value("ignore", json()).is_array()) tally.fail("ignore is no list");
   if (config.value("quantization_status", json()) != "compressed")
     tally.fail("quantization_status is not compressed");
@@ -127,6 +127,8 @@ Check config_keys(const json& config) {
     judge_keys(group, name, expected, &tally);
     if (!group.is_object() || !group.contains("weights")) continue;
     judge_keys(group["weights"], name + ".weights", args, &tally);
+    if (!group.value("input_activations", json()).is_null())
+      judge_keys(group["input_activations"], name + ".input_activations", args, &tally);
     if (group["weights"].is_object() && !group["weights"].value("actorder", json()).is_null())
       tally.fail(name + ".weights has an actorder");
   }
@@ -147,6 +149,7 @@ std::vector<Check> verify(const Checkpoint& written, const Checkpoint* source) {
     return checks;
   }
   const SchemeByModule schemes = verify_modules(written, *reader, &checks);
+  verify_activations(written, *reader, &checks);
   checks.push_back(verify_fused(schemes));
   checks.push_back(no_leftovers(written, *reader));
   checks.push_back(plain_tensors_are_floating(written, *reader));

@@ -59,7 +59,9 @@ bool rounds_to(const std::vector<float>& values, const TensorView& stored) {
 class Ledger {
  public:
   Ledger(const Checkpoint& written, const PackedReader& reader, const Checkpoint& source)
-      : written_(written), reader_(reader), source_(source), source_reader_(source) {}
+      : written_(written), reader_(reader), source_(source), source_reader_(source) {
+    for (std::string& name : reader.cache_tensors()) cache_.insert(std::move(name));
+  }
 
   void walk() {
     for (const auto& file : written_.files()) {
@@ -76,7 +78,7 @@ class Ledger {
       source_.release(name);
     }
     for (const std::string& name : written_.names())
-      unknown_.judge(source_.has(name) || belongs_to_packed(name), name);
+      unknown_.judge(source_.has(name) || belongs_to_packed(name) || cache_.contains(name), name);
   }
 
   void report(std::vector<Check>* checks) const {
@@ -118,13 +120,19 @@ class Ledger {
     }
   }
 
-  bool packed(const std::string& module) const { return written_.has(module + ".weight_packed"); }
+  // Codes in what was written: integers, or FP8.
+  bool packed(const std::string& module) const {
+    return written_.has(module + ".weight_packed") || reader_.is_quantized(module);
+  }
   bool written_or_packed(const std::string& module) const {
     return packed(module) || written_.has(module + ".weight");
   }
 
   bool belongs_to_packed(const std::string& name) const {
-    const std::string module = split_name(name).first;
+    constexpr std::string_view kNested = ".quant_input.scale_inv";
+    const std::string module = name.ends_with(kNested)
+                                   ? name.substr(0, name.size() - kNested.size())
+                                   : split_name(name).first;
     const auto tensors = reader_.tensors_of(module);
     return source_.has(module + ".weight") &&
            std::find(tensors.begin(), tensors.end(), name) != tensors.end();
@@ -208,7 +216,7 @@ class Ledger {
   const Checkpoint& source_;
   PackedReader source_reader_;
   std::map<std::string, std::string> companions_;  // scales of the source -> module
-  std::set<std::string, std::less<>> refitted_;
+  std::set<std::string, std::less<>> refitted_, cache_;
   std::int64_t packed_ = 0, copied_ = 0, moved_ = 0, decoded_ = 0, consumed_ = 0, buffers_ = 0;
   Tally missing_{"every source tensor is there", "tensors"};
   Tally copies_{"copies are exact", "tensors"};

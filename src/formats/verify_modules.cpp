@@ -24,6 +24,7 @@ struct ModuleTallies {
   Tally dtypes{"stored dtypes", "modules"};
   Tally padding{"padding is zero bits", "modules"};
   Tally groups{"groups divide the columns", "modules"};
+  Tally codes{"FP8 codes are numbers of the target", "modules"};
 };
 
 std::string scheme_of(const GroupedInt& w) {
@@ -77,6 +78,14 @@ bool all_positive(const tensor::Tensor& scales) {
                      [](float s) { return std::isfinite(s) && s > 0; });
 }
 
+// E4M3 codes up to `most`, whatever their sign; codes of other formats pass.
+bool within(const tensor::Tensor& codes, std::uint8_t most) {
+  const auto* values = codes.as<std::uint8_t>();
+  return codes.dtype() != Dtype::kF8E4M3 ||
+         std::all_of(values, values + codes.elements(),
+                     [most](std::uint8_t code) { return (code & 0x7f) <= most; });
+}
+
 std::string judge_module(const Checkpoint& written, const PackedReader& reader,
                          const std::string& module, ModuleTallies* tallies) {
   std::string scheme = "unreadable";
@@ -91,6 +100,9 @@ std::string judge_module(const Checkpoint& written, const PackedReader& reader,
       const auto& floats = std::get<ScaledFloat8>(*weight);
       scheme = scheme_of(floats);
       tallies->scales.judge(all_positive(floats.scales), module);
+      const bool gaudi2 = reader.config() && reader.config()->gaudi2_codes;
+      tallies->codes.judge(within(floats.codes, gaudi2 ? 0x77 : 0x7e),
+                           module + (gaudi2 ? " has codes above 240" : " has codes of NaN"));
     }
   } catch (const base::Error& error) {
     if (error.kind() != base::ErrorKind::kInput) throw;
@@ -129,8 +141,8 @@ SchemeByModule verify_modules(const Checkpoint& written, const PackedReader& rea
     const auto [module, suffix] = split_name(name);
     if (suffix == "weight") schemes.emplace(module, kUnquantized);
   }
-  for (const Tally* tally :
-       {&tallies.decode, &tallies.scales, &tallies.dtypes, &tallies.padding, &tallies.groups})
+  for (const Tally* tally : {&tallies.decode, &tallies.scales, &tallies.dtypes, &tallies.padding,
+                             &tallies.groups, &tallies.codes})
     checks->push_back(tally->check());
   return schemes;
 }

@@ -22,6 +22,11 @@ using SchemeByModule = std::map<std::string, std::string>;
 SchemeByModule verify_modules(const checkpoint::Checkpoint& written, const PackedReader& reader,
                               std::vector<Check>* checks);
 
+// Scales of static activations and of an FP8 KV cache, where the config asks for them; and no
+// integers or other numbers whose rounding whit does not know.
+void verify_activations(const checkpoint::Checkpoint& written, const PackedReader& reader,
+                        std::vector<Check>* checks);
+
 // One scheme inside q/k/v, gate/up, q_a/kv_a and over the experts of a layer.
 Check verify_fused(const SchemeByModule& schemes);
 

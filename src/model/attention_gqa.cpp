@@ -48,6 +48,10 @@ class Gqa {
     norm_heads(spec_.k_norm, k_norm_, k);
     rotary_.rotate(tile, q, spec_.heads, 0, spec_.head_dim);
     rotary_.rotate(tile, k, spec_.kv_heads, 0, spec_.head_dim);
+    if (const Serving::Cache* cache = cache_rounding(run_)) {
+      run_.context.backend.codec().round_fp8(k, cache->key);
+      run_.context.backend.codec().round_fp8(v, cache->value);
+    }
     const auto out = run_.context.store.lease(Slot::kQuery, tile.first_row, tile.rows,
                                               ActivationStore::Access::kWrite);
     const Qkv all{q, k, v};

@@ -75,6 +75,8 @@ class Mla {
     run_.context.backend.memory().copy(kv.sub(0, tile.rows, spec_.kv_rank, spec_.rope_dim), key);
     rotary_.rotate(tile, key, 1, 0, spec_.rope_dim);
     if (Observer* observer = run_.context.observer) observer->latent(run_.layer, latent);
+    if (const Serving::Cache* cache = cache_rounding(run_))
+      run_.context.backend.codec().round_fp8(latent, cache->key);
   }
 
   void store_query(const Tile& tile, MatrixView q) {

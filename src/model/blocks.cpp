@@ -86,6 +86,11 @@ Consume activated_into(LayerRun& run, const MlpSpec& mlp, Slot slot) {
   };
 }
 
+const Serving::Cache* cache_rounding(const LayerRun& run) {
+  const Serving* serving = run.context.serving;
+  return serving == nullptr ? nullptr : serving->cache(run.layer);
+}
+
 void for_sequences(const LayerRun& run, const Tile& tile,
                    const std::function<void(std::int64_t, std::int64_t, std::int64_t)>& body) {
   const std::vector<std::int64_t>& starts = run.context.sequences.starts;

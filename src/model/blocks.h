@@ -66,6 +66,9 @@ Consume added_to_hidden(LayerRun& run, const std::optional<NormSpec>& norm);
 // slot = the mid of `mlp`, whose input linears gave y.
 Consume activated_into(LayerRun& run, const MlpSpec& mlp, Slot slot);
 
+// How the layer's cache rounds its rows, or null.
+const Serving::Cache* cache_rounding(const LayerRun& run);
+
 // Calls body(first row within the tile, rows, sequence) for each sequence of a tile that has rows.
 void for_sequences(const LayerRun& run, const Tile& tile,
                    const std::function<void(std::int64_t, std::int64_t, std::int64_t)>& body);

@@ -7,6 +7,7 @@
 #include "compute/backend.h"
 #include "model/activations.h"
 #include "model/observer.h"
+#include "model/serving.h"
 #include "model/spec.h"
 #include "model/stage.h"
 #include "model/weights.h"
@@ -41,7 +42,8 @@ struct ForwardContext {
   const Sequences& sequences;
   StageRunner& runner;
   KvCache* cache = nullptr;
-  Observer* observer = nullptr;  // of what lies between the stages
+  Observer* observer = nullptr;      // of what lies between the stages
+  const Serving* serving = nullptr;  // what the cache rounds; its runner rounds the rest
 };
 
 // Slot kHidden = embedding of every token.
@@ -63,5 +65,8 @@ tensor::Tensor forward_head(ForwardContext& context, const ModelSpec& spec, std:
 std::unique_ptr<StageRunner> make_plain_runner(compute::Backend& backend, WeightSource& weights,
                                                stats::Tap* tap = nullptr,
                                                Observer* observer = nullptr);
+// The same, with every hidden state rounded as `serving` (null: nothing) says its linears read it.
+std::unique_ptr<StageRunner> make_serving_runner(compute::Backend& backend, WeightSource& weights,
+                                                 const Serving* serving);
 
 }  // namespace whit::model

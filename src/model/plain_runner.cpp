@@ -19,10 +19,38 @@ class Scratch {
   tensor::Tensor buffer_;
 };
 
+// One piece of a hidden state as each of its linears reads it. Linears that round it alike, one
+// after the other, share the rounded copy.
+class ServedInput {
+ public:
+  ServedInput(compute::Backend& backend, const Serving* serving, Scratch& scratch, MatrixView x)
+      : backend_(backend), serving_(serving), scratch_(scratch), x_(x) {}
+
+  tensor::ConstMatrixView of(const LinearSpec& linear) {
+    const auto* rounding = serving_ == nullptr ? nullptr : serving_->input(linear);
+    if (rounding == nullptr) return x_;
+    if (last_ == nullptr || *rounding != *last_) {
+      rounded_ = scratch_.take(backend_, x_.rows, x_.cols);
+      backend_.memory().copy(x_, rounded_);
+      backend_.codec().round_fp8(rounded_, *rounding);
+      last_ = rounding;
+    }
+    return rounded_;
+  }
+
+ private:
+  compute::Backend& backend_;
+  const Serving* serving_;
+  Scratch& scratch_;
+  MatrixView x_, rounded_;
+  const scheme::Float8Rounding* last_ = nullptr;
+};
+
 class PlainRunner final : public StageRunner {
  public:
-  PlainRunner(compute::Backend& backend, WeightSource& weights, stats::Tap* tap, Observer* observer)
-      : backend_(&backend), weights_(&weights), tap_(tap), observer_(observer) {}
+  PlainRunner(compute::Backend& backend, WeightSource& weights, stats::Tap* tap, Observer* observer,
+              const Serving* serving)
+      : backend_(&backend), weights_(&weights), tap_(tap), observer_(observer), serving_(serving) {}
 
   void run(std::span<Stage> stages) override {
     for (Stage& stage : stages) apply(stage);
@@ -84,12 +112,14 @@ class PlainRunner final : public StageRunner {
 
   void apply(Stage& stage, const std::vector<Loaded>& loaded, std::size_t piece, MatrixView x) {
     std::vector<MatrixView> y;
+    ServedInput input(*backend_, serving_, rounded_, x);
     for (std::size_t i = 0; i < loaded.size(); ++i) {
       const LinearSpec& linear = *stage.linears[i];
       y.push_back(outputs_[i].take(*backend_, x.rows, linear.out_features));
       const bool wanted = observer_ != nullptr && observer_->wants_output(linear);
       const float* bias = loaded[i].bias ? loaded[i].bias->as<float>() : nullptr;
-      backend_->linalg().linear(x, loaded[i].weight->matrix(), wanted ? nullptr : bias, y[i]);
+      backend_->linalg().linear(input.of(linear), loaded[i].weight->matrix(),
+                                wanted ? nullptr : bias, y[i]);
       if (!wanted) continue;
       observer_->output(linear, y[i]);
       if (bias != nullptr) add_to_rows(*loaded[i].bias, y[i]);
@@ -108,7 +138,8 @@ class PlainRunner final : public StageRunner {
   WeightSource* weights_;
   stats::Tap* tap_;
   Observer* observer_;
-  Scratch input_;
+  const Serving* serving_;
+  Scratch input_, rounded_;
   std::vector<Scratch> outputs_;
 };
 
@@ -116,7 +147,12 @@ class PlainRunner final : public StageRunner {
 
 std::unique_ptr<StageRunner> make_plain_runner(compute::Backend& backend, WeightSource& weights,
                                                stats::Tap* tap, Observer* observer) {
-  return std::make_unique<PlainRunner>(backend, weights, tap, observer);
+  return std::make_unique<PlainRunner>(backend, weights, tap, observer, nullptr);
+}
+
+std::unique_ptr<StageRunner> make_serving_runner(compute::Backend& backend, WeightSource& weights,
+                                                 const Serving* serving) {
+  return std::make_unique<PlainRunner>(backend, weights, nullptr, nullptr, serving);
 }
 
 }  // namespace whit::model

@@ -212,10 +212,11 @@ model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
     report.proxy_error = quant::proxy_error(s_.backend, target, decoded.matrix(), gram);
     report.proxy_error_rtn = report.proxy_error;
   }
-  s_.writer.packed(linear, quantized);
+  const double reach = reach_of(s_.backend, target, quantized);
+  s_.writer.packed(linear, std::move(quantized));
   records_.push_back({linear.module, std::string(name_of(bound.recipe.method)), gram.tokens(),
                       extra_tokens, report.proxy_error, report.proxy_error_rtn, report.damping,
-                      reach_of(s_.backend, target, quantized), seconds_since(start)});
+                      reach, seconds_since(start)});
   if (report.factor_attempts > 1)
     warn(fmt::format("{}: the Hessian needed {} times damping {}", linear.module,
                      report.factor_attempts, report.damping));

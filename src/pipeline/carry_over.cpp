@@ -21,9 +21,12 @@ namespace {
 bool stays_behind(const std::string& name) {
   constexpr std::array<std::string_view, 9> kWeightSuffixes{
       ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx", ".partial"};
-  constexpr std::array<std::string_view, 5> kNames{"config.json", "model.safetensors.index.json",
+  constexpr std::array<std::string_view, 6> kNames{"config.json",
+                                                   "quantization_config.json",
+                                                   "model.safetensors.index.json",
                                                    "pytorch_model.bin.index.json",
-                                                   "quantize_config.json", "hf_quant_config.json"};
+                                                   "quantize_config.json",
+                                                   "hf_quant_config.json"};
   if (name.starts_with(".")) return true;
   if (std::find(kNames.begin(), kNames.end(), name) != kNames.end()) return true;
   return std::any_of(kWeightSuffixes.begin(), kWeightSuffixes.end(),
@@ -70,19 +73,36 @@ void write_index(const Plan& plan, const fs::path& folder) {
   base::write_file_atomic(folder / "model.safetensors.index.json", index.dump(2) + "\n");
 }
 
+namespace {
+
+ordered_json quantization_json(const Plan& plan) {
+  const Recipe& recipe = plan.bound.recipe;
+  formats::QuantizationConfig quantization =
+      formats::uniform_config(recipe.format, plan.bound.scheme(), plan.bound.ignore);
+  quantization.gaudi2_codes =
+      recipe.method == Method::kFp8 && recipe.fp8.target.device == scheme::Fp8Device::kGaudi2;
+  quantization.e5m2 = recipe.fp8.target.format == scheme::Fp8Format::kE5M2;
+  quantization.scale_method = plan.bound.scale_method;
+  if (recipe.fp8.kv_cache)
+    quantization.kv_cache = {
+        8, scheme::NumberType::kFloat, true, scheme::Strategy::kTensor, 0, 0, 0, false};
+  return formats::to_json(quantization);
+}
+
+}  // namespace
+
 std::string config_text(const Plan& plan, const checkpoint::Checkpoint& source) {
   // Parsed anew, in an ordered type: the file keeps the order of its author.
   ordered_json config = ordered_json::parse(base::read_text_file(source.folder() / "config.json"));
   for (const char* key : {"quantization_config", "compression_config"}) config.erase(key);
-  formats::QuantizationConfig quantization;
-  formats::ConfigGroup group;
-  group.targets = {"Linear"};
-  group.scheme.weights = plan.bound.weights;
-  group.format = quantization.format;
-  quantization.groups.push_back(std::move(group));
-  quantization.ignore = plan.bound.ignore;
-  config["quantization_config"] = formats::to_json(quantization);
+  config["quantization_config"] = quantization_json(plan);
   return config.dump(2) + "\n";
+}
+
+void write_inc_config(const Plan& plan, const fs::path& folder) {
+  if (plan.bound.recipe.format != formats::WeightFormat::kInc) return;
+  base::write_file_atomic(folder / "quantization_config.json",
+                          quantization_json(plan).dump(2) + "\n");
 }
 
 }  // namespace whit::pipeline

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "formats/format.h"
 #include "pipeline/carry_over.h"
 
 namespace whit::pipeline {
@@ -32,7 +33,8 @@ std::string fingerprint(const checkpoint::Checkpoint& source) {
 // Files that whit itself writes into an output folder, and nothing else.
 bool is_output_file(const std::string& name) {
   return name.ends_with(".safetensors") || name.ends_with(".partial") || name == "config.json" ||
-         name == "model.safetensors.index.json" || name == Journal::kFile;
+         name == "model.safetensors.index.json" || name == "quantization_config.json" ||
+         name == Journal::kFile;
 }
 
 bool is_empty_or_absent(const fs::path& folder) {
@@ -48,36 +50,42 @@ ordered_json describe_job(const checkpoint::Checkpoint& source, const Plan& plan
   text.update(std::as_bytes(std::span(sequences.ids)));
   text.update(std::as_bytes(std::span(sequences.starts)));
   // A backend's threads do not change its bytes; what stands before them in its name does.
-  return {{"whit", 1},
-          {"source", fingerprint(source)},
-          {"backend", backend.substr(0, backend.find(','))},
-          {"method", name_of(recipe.method)},
-          {"bits", recipe.bits},
-          {"group_size", plan.bound.weights.group_size},
-          {"channel", recipe.channel},
-          {"symmetric", recipe.symmetric},
-          {"rel_damp", recipe.rel_damp},
-          {"block_size", recipe.block_size},
-          {"activation_order", recipe.order == quant::ColumnOrder::kActivation},
-          {"mse_scales", recipe.search == compute::ScaleSearch::kMse},
-          {"min_expert_tokens", recipe.min_expert_tokens},
-          {"weighted_scales", recipe.refinement.weighted_scales},
-          {"refit_scales", recipe.refinement.refit_scales},
-          {"descent_passes", recipe.refinement.descent_passes},
-          {"teacher", recipe.refinement.teacher},
-          {"teacher_share", recipe.refinement.teacher_share},
-          {"residual", recipe.refinement.residual},
-          {"teacher_part", recipe.refinement.teacher_part},
-          {"held_out", recipe.refinement.held_out},
-          {"output_metric", recipe.refinement.output_metric},
-          {"unquantized", recipe.refinement.unquantized},
-          {"route_weights", recipe.refinement.route_weights},
-          {"dtype", numeric::name_of(recipe.dtype)},
-          {"scale_dtype", numeric::name_of(plan.bound.scale_dtype)},
-          {"mtp", recipe.mtp == MtpMode::kQuantize ? "quantize" : "keep"},
-          {"ignore", plan.bound.ignore},
-          {"calibration_tokens", sequences.tokens()},
-          {"calibration", text.hex()}};
+  return {
+      {"whit", 1},
+      {"source", fingerprint(source)},
+      {"backend", backend.substr(0, backend.find(','))},
+      {"method", name_of(recipe.method)},
+      {"bits", recipe.bits},
+      {"group_size", plan.bound.weights.group_size},
+      {"channel", recipe.channel},
+      {"symmetric", recipe.symmetric},
+      {"rel_damp", recipe.rel_damp},
+      {"block_size", recipe.block_size},
+      {"activation_order", recipe.order == quant::ColumnOrder::kActivation},
+      {"mse_scales", recipe.search == compute::ScaleSearch::kMse},
+      {"min_expert_tokens", recipe.min_expert_tokens},
+      {"weighted_scales", recipe.refinement.weighted_scales},
+      {"refit_scales", recipe.refinement.refit_scales},
+      {"descent_passes", recipe.refinement.descent_passes},
+      {"teacher", recipe.refinement.teacher},
+      {"teacher_share", recipe.refinement.teacher_share},
+      {"residual", recipe.refinement.residual},
+      {"teacher_part", recipe.refinement.teacher_part},
+      {"held_out", recipe.refinement.held_out},
+      {"output_metric", recipe.refinement.output_metric},
+      {"unquantized", recipe.refinement.unquantized},
+      {"route_weights", recipe.refinement.route_weights},
+      {"dtype", numeric::name_of(recipe.dtype)},
+      {"scale_dtype", numeric::name_of(plan.bound.scale_dtype)},
+      {"mtp", recipe.mtp == MtpMode::kQuantize ? "quantize" : "keep"},
+      {"ignore", plan.bound.ignore},
+      {"format", formats::name_of(recipe.format)},
+      {"config", formats::to_json(formats::uniform_config(recipe.format, plan.bound.scheme(), {}))},
+      {"kv_cache", recipe.fp8.kv_cache},
+      {"fp8_device", scheme::name_of(recipe.fp8.target.device)},
+      {"scale_method", recipe.fp8.scale_method},
+      {"calibration_tokens", sequences.tokens()},
+      {"calibration", text.hex()}};
 }
 
 void prepare_output(const fs::path& output, const fs::path& source, ExistingOutput existing) {

@@ -122,7 +122,19 @@ std::uint64_t expert_mids(const model::LayerSpec& layer, std::int64_t tokens, st
   return bytes(rows, moe->experts.front().down.in_features);
 }
 
+// One linear as FP8: the weight, its codes, what they decode to and a copy that a search reads; a
+// tile of inputs and outputs.
+std::uint64_t fp8_set(const model::LayerSpec& layer) {
+  std::uint64_t most = 0;
+  for (const auto* linear : model::linears_of(layer))
+    most = std::max(
+        most, 5 * bytes(linear->out_features, linear->in_features) +
+                  bytes(2 * model::kTileTokens, linear->in_features + 2 * linear->out_features));
+  return most;
+}
+
 std::uint64_t working_of(const model::LayerSpec& layer, const Plan& plan, bool teacher) {
+  if (plan.bound.recipe.method == Method::kFp8) return fp8_set(layer);
   const Refinement& refinement = plan.bound.recipe.refinement;
   return std::max(working_set(layer, refinement, teacher, plan.spec.hidden),
                   metric_set(layer, refinement));

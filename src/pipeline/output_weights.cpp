@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "formats/format.h"
 #include "numeric/float_codec.h"
+#include "pipeline/decode_on.h"
 
 namespace whit::pipeline {
 
@@ -70,12 +71,8 @@ class ResumedWeights final : public ForwardingWeights {
     if (plan_.refits(spec.weight())) return written_->linear(spec);
     if (!plan_.bound.quantizes(spec)) return inner_.linear(spec);
     const auto weight = reader_.read(spec.module);
-    base::check(weight.has_value() && std::holds_alternative<scheme::GroupedInt>(*weight),
-                "a finished step holds its quantized weights");
-    tensor::Tensor out =
-        backend_.memory().allocate({spec.out_features, spec.in_features}, tensor::Dtype::kF32);
-    backend_.codec().decode_grouped(std::get<scheme::GroupedInt>(*weight), out.matrix());
-    return std::make_shared<const tensor::Tensor>(std::move(out));
+    base::check(weight.has_value(), "a finished step holds its quantized weights");
+    return std::make_shared<const tensor::Tensor>(decode_on(backend_, *weight));
   }
 
  private:

@@ -12,6 +12,7 @@
 #include "model/attention_metric.h"
 #include "model/inventory.h"
 #include "pipeline/memory_plan.h"
+#include "quant/fp8.h"
 
 namespace whit::pipeline {
 
@@ -77,6 +78,13 @@ class Ledger {
     }
   }
 
+  // Scales of what a layer's KV cache keeps.
+  void add_cache_scales(const model::LayerSpec& layer) {
+    for (auto& entry : formats::cache_layout(plan_.bound.recipe.format, attention_module(layer),
+                                             caches_latent(layer)))
+      tensors_.push_back({std::move(entry), Origin::kPacked, nullptr});
+  }
+
   // The tensors gathered since the last call become the shards of `step`.
   void close_step(std::size_t step) {
     std::size_t begin = 0;
@@ -111,8 +119,10 @@ class Ledger {
   }
 
   void pack(const model::LinearSpec& spec) {
-    for (auto& entry : formats::packed_layout(spec.module, spec.out_features, spec.in_features,
-                                              plan_.bound.weights, plan_.bound.scale_dtype))
+    for (auto& entry :
+         formats::weight_layout(plan_.bound.recipe.format, spec.module, spec.out_features,
+                                spec.in_features, plan_.bound.scheme(), plan_.bound.scale_dtype,
+                                quant::code_dtype(plan_.bound.recipe.fp8.target)))
       tensors_.push_back({std::move(entry), Origin::kPacked, &spec});
     plan_.quantized.push_back(spec.weight());
   }
@@ -148,6 +158,7 @@ double linear_flops(const Plan& plan, const model::LayerSpec& layer,
   const double sweeps = 1 + refining + (metric ? 1 + 4 * refinement.descent_passes : 0) +
                         (refinement.teacher ? 4 : 0) +
                         (refinement.held_out ? 3 + (refinement.teacher ? 8 : 0) : 0);
+  if (plan.bound.recipe.method == Method::kFp8) return flops;
   flops += sweeps * n * k * k;
   if (first_of_site)
     flops += seen * k * k + 2 * taught * k * k + k * k * k / 3 * (refinement.held_out ? 5 : 1);
@@ -176,6 +187,9 @@ void add_steps(Plan& plan, const Checkpoint& source) {
   const auto add_step = [&](Step step, const auto& belongs) {
     for (const auto& tensor : tensors)
       if (belongs(tensor)) ledger.add(tensor);
+    const bool kept = step.mtp && plan.bound.recipe.mtp == MtpMode::kKeep;
+    if (step.layer != nullptr && plan.bound.recipe.fp8.kv_cache && !kept)
+      ledger.add_cache_scales(*step.layer);
     plan.steps.push_back(std::move(step));
     ledger.close_step(plan.steps.size() - 1);
   };
@@ -220,6 +234,17 @@ void name_shards(Plan& plan) {
 
 }  // namespace
 
+std::string attention_module(const model::LayerSpec& layer) {
+  const std::string& o =
+      std::visit([](const auto& attention) -> const std::string& { return attention.o.module; },
+                 layer.attention);
+  return o.substr(0, o.rfind('.'));
+}
+
+bool caches_latent(const model::LayerSpec& layer) {
+  return std::holds_alternative<model::MlaSpec>(layer.attention);
+}
+
 std::vector<checkpoint::SafetensorsWriter::Entry> OutputShard::entries() const {
   std::vector<checkpoint::SafetensorsWriter::Entry> result;
   for (const auto& tensor : tensors) result.push_back(tensor.entry);
@@ -255,8 +280,10 @@ std::unique_ptr<Plan> make_plan(const Checkpoint& checkpoint, const Recipe& reci
   plan->spec = model::load_spec(checkpoint);
   account_for_the_rest(*plan, checkpoint);
   plan->bound = bind_recipe(recipe, plan->spec, config_dtype(checkpoint.config()));
-  plan->tokens =
-      recipe.calibration.empty() ? 0 : recipe.samples.samples * recipe.samples.max_length;
+  const bool forward = recipe.method != Method::kFp8 || plan->bound.sees_maxima();
+  plan->tokens = recipe.calibration.empty() || !forward
+                     ? 0
+                     : recipe.samples.samples * recipe.samples.max_length;
   add_steps(*plan, checkpoint);
   name_shards(*plan);
   for (auto* list :

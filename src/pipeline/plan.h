@@ -16,7 +16,7 @@ namespace whit::pipeline {
 enum class Origin : std::uint8_t {
   kCopied,       // bit for bit
   kDequantized,  // FP8 at the source, written in recipe.dtype
-  kPacked,       // made by quantizing `module`
+  kPacked,       // made by quantizing `module`; a scale of the KV cache
   kRefitted,     // unquantized, moved to what the teacher's stream asks for
 };
 
@@ -79,6 +79,10 @@ struct Plan {
   Plan(const Plan&) = delete;  // steps point into spec
   Plan& operator=(const Plan&) = delete;
 };
+
+// What a layer's KV cache belongs to ("model.layers.3.self_attn"), and whether it keeps a latent.
+std::string attention_module(const model::LayerSpec& layer);
+bool caches_latent(const model::LayerSpec& layer);
 
 // Reads headers only. Errors: kInput (inventory), kUnsupported (tensors that whit does not know),
 // kUsage, kResource where recipe.max_memory cannot be met, with the least that would do.

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "formats/format.h"
+#include "pipeline/fp8_recipe.h"
 
 namespace whit::pipeline {
 
@@ -168,6 +169,37 @@ std::vector<std::string> ignore_list(const Recipe& recipe, const model::ModelSpe
   return list;
 }
 
+// Every module that stays as it is, by name: quant_method "fp8" knows no patterns.
+std::vector<std::string> unquantized_names(const model::ModelSpec& spec, const BoundRecipe& bound) {
+  std::vector<std::string> list{spec.head_module};
+  for (const auto* linear : all_linears(spec))
+    if (!bound.quantizes(*linear) && linear->role != model::Role::kEmbedding)
+      list.push_back(linear->module);
+  add_full_names(list, spec);
+  return list;
+}
+
+void bind_integers(BoundRecipe& bound, const std::vector<const model::LinearSpec*>& selected,
+                   std::string_view model_dtype) {
+  const Recipe& recipe = bound.recipe;
+  bound.weights.num_bits = recipe.bits;
+  bound.weights.symmetric = recipe.symmetric;
+  bound.weights.strategy = recipe.channel ? scheme::Strategy::kChannel : scheme::Strategy::kGroup;
+  if (!recipe.channel) bound.weights.group_size = choose_group_size(recipe, selected, bound.notes);
+  // Loaders read scales in the model's dtype; an fp32 model takes BF16, as the bits are counted.
+  bound.scale_dtype = model_dtype == "float16" ? tensor::Dtype::kF16 : tensor::Dtype::kBF16;
+  if (recipe.bits != 4 && recipe.bits != 8)
+    bound.notes.push_back(
+        fmt::format("{}-bit codes are packed densely, as compressed-tensors does; many releases of "
+                    "vLLM load only 4 and 8",
+                    recipe.bits));
+  const bool experts = std::any_of(selected.begin(), selected.end(),
+                                   [](const auto* linear) { return linear->reads.expert >= 0; });
+  if (experts && !recipe.symmetric)
+    bound.notes.push_back(
+        "asymmetric experts: vLLM's and Transformers' expert loaders take symmetric ones only");
+}
+
 }  // namespace
 
 std::optional<Quality> quality_from_name(std::string_view name) {
@@ -198,7 +230,7 @@ Refinement refinement_of(Quality quality) {
 }
 
 std::string_view name_of(Method method) {
-  return method == Method::kGptq ? "gptq" : "rtn";
+  return method == Method::kGptq ? "gptq" : method == Method::kFp8 ? "fp8" : "rtn";
 }
 
 void validate(const Recipe& recipe) {
@@ -226,6 +258,7 @@ void validate(const Recipe& recipe) {
     throw base::Error(ErrorKind::kUsage, "--calibration",
                       "absent; expected a file of text for gptq")
         .suggest("give --calibration FILE.jsonl, or use --method rtn, which needs no text");
+  validate_fp8(recipe);
   if (recipe.dtype != tensor::Dtype::kBF16 && recipe.dtype != tensor::Dtype::kF16 &&
       recipe.dtype != tensor::Dtype::kF32)
     fail(ErrorKind::kUsage, "--dtype", "{}; expected bfloat16, float16 or float32",
@@ -253,23 +286,12 @@ BoundRecipe bind_recipe(const Recipe& recipe, const model::ModelSpec& spec,
     bound.quantized.insert(linear->module);
   }
 
-  bound.weights.num_bits = recipe.bits;
-  bound.weights.symmetric = recipe.symmetric;
-  bound.weights.strategy = recipe.channel ? scheme::Strategy::kChannel : scheme::Strategy::kGroup;
-  if (!recipe.channel) bound.weights.group_size = choose_group_size(recipe, selected, bound.notes);
-  // Loaders read scales in the model's dtype; an fp32 model takes BF16, as the bits are counted.
-  bound.scale_dtype = model_dtype == "float16" ? tensor::Dtype::kF16 : tensor::Dtype::kBF16;
-  if (recipe.bits != 4 && recipe.bits != 8)
-    bound.notes.push_back(
-        fmt::format("{}-bit codes are packed densely, as compressed-tensors does; many releases of "
-                    "vLLM load only 4 and 8",
-                    recipe.bits));
-  const bool experts = std::any_of(selected.begin(), selected.end(),
-                                   [](const auto* linear) { return linear->reads.expert >= 0; });
-  if (experts && !recipe.symmetric)
-    bound.notes.push_back(
-        "asymmetric experts: vLLM's and Transformers' expert loaders take symmetric ones only");
-  bound.ignore = ignore_list(recipe, spec, bound);
+  if (recipe.method == Method::kFp8)
+    bind_fp8(bound, selected);
+  else
+    bind_integers(bound, selected, model_dtype);
+  bound.ignore = recipe.format == formats::WeightFormat::kHfFp8 ? unquantized_names(spec, bound)
+                                                                : ignore_list(recipe, spec, bound);
   return bound;
 }
 

@@ -10,15 +10,17 @@
 
 #include "compute/backend.h"
 #include "data/samples.h"
+#include "formats/weight_format.h"
 #include "model/spec.h"
 #include "quant/gptq.h"
+#include "scheme/fp8_scaling.h"
 #include "scheme/scheme.h"
 
 namespace whit::pipeline {
 
 namespace fs = std::filesystem;
 
-enum class Method : std::uint8_t { kRtn, kGptq };
+enum class Method : std::uint8_t { kRtn, kGptq, kFp8 };
 enum class MtpMode : std::uint8_t { kQuantize, kKeep };
 
 std::string_view name_of(Method method);  // "gptq"
@@ -44,6 +46,24 @@ std::optional<Quality> quality_from_name(std::string_view name);  // "best"
 // fast and default are GPTQ's equations alone; best does everything.
 Refinement refinement_of(Quality quality);
 
+// What FP8 does to what linears read.
+enum class Fp8Activations : std::uint8_t {
+  kNone,     // weights alone
+  kDynamic,  // scaled per token by the server; beside blocks, per token and block of columns
+  kStatic,   // one scale a linear, from calibration
+};
+
+// What --method fp8 makes. Where a choice is unset, the format decides (docs/methods/fp8.md).
+struct Fp8Recipe {
+  std::optional<scheme::Strategy> strategy;  // kTensor, kChannel or kBlock
+  std::optional<Fp8Activations> activations;
+  bool kv_cache = false;  // scales for an FP8 KV cache too
+  scheme::Fp8Target target{scheme::Fp8Format::kE4M3, scheme::Fp8Device::kGeneric};
+  // How scales come of maxima; unset: the maximum becomes the largest code.
+  std::string scale_method;  // "MAXABS_POW2"
+  fs::path measurements;     // INC's files, instead of calibration text
+};
+
 // What the user asked for, free of any model. Defaults are the best that MoE-Quant's cost buys.
 struct Recipe {
   Method method = Method::kGptq;
@@ -64,7 +84,10 @@ struct Recipe {
   // Dtype of what was FP8 at the source and stays unquantized; other tensors keep theirs.
   tensor::Dtype dtype = tensor::Dtype::kBF16;
 
-  fs::path calibration;  // may be empty for rtn
+  formats::WeightFormat format = formats::WeightFormat::kPackQuantized;
+  Fp8Recipe fp8;
+
+  fs::path calibration;  // may be empty for rtn and fp8
   data::SampleArgs samples;
   Refinement refinement;
   bool offload_activations = false;  // keep activations in a file
@@ -78,6 +101,9 @@ void validate(const Recipe& recipe);
 struct BoundRecipe {
   Recipe recipe;
   scheme::QuantArgs weights;
+  std::optional<scheme::QuantArgs> inputs;  // FP8 activations
+  scheme::ScaleMethod scaling;              // of FP8
+  std::string scale_method;                 // its name, where it has one
   tensor::Dtype scale_dtype = tensor::Dtype::kBF16;
   std::set<std::string, std::less<>> quantized;  // modules
   std::vector<std::string> ignore;               // for quantization_config
@@ -87,6 +113,10 @@ struct BoundRecipe {
     return quantized.contains(linear.module);
   }
   compute::GridArgs grid(const model::LinearSpec& linear) const;
+  scheme::Scheme scheme() const { return {weights, inputs}; }
+  // Whether FP8 needs maxima of hidden states, and whether it must see them to find them.
+  bool needs_maxima() const { return (inputs && !inputs->dynamic) || recipe.fp8.kv_cache; }
+  bool sees_maxima() const { return needs_maxima() && recipe.fp8.measurements.empty(); }
 };
 
 // `model_dtype`: what config.json names ("float16"). Errors: kUsage where patterns match nothing or

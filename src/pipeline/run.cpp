@@ -14,8 +14,11 @@
 #include "data/samples.h"
 #include "model/forward.h"
 #include "pipeline/activation_file.h"
+#include "pipeline/cache_maxima.h"
 #include "pipeline/calibrating_runner.h"
 #include "pipeline/carry_over.h"
+#include "pipeline/fp8_quantizer.h"
+#include "pipeline/fp8_runner.h"
 #include "pipeline/head_refit.h"
 #include "pipeline/job.h"
 #include "pipeline/journal.h"
@@ -36,7 +39,7 @@ model::Sequences draw_sequences(const Checkpoint& source, const Plan& plan, RunR
                                 base::EventSink& events) {
   const Recipe& recipe = plan.bound.recipe;
   model::Sequences sequences;
-  if (recipe.calibration.empty()) return sequences;
+  if (plan.tokens == 0) return sequences;
   const data::FolderText reading(source.folder(), recipe.samples.files);
   const data::Samples samples =
       data::draw_samples(recipe.calibration, recipe.samples, reading.view(), plan.spec.vocabulary);
@@ -151,7 +154,9 @@ class Job {
     StepWriter writer(*plan_, index, source_, *output_weights_, backend_, args_.output);
     StepRecord record;
     record.step = step.name;
-    if (step.layer != nullptr && forward) {
+    if (step.layer != nullptr && plan_->bound.recipe.method == Method::kFp8) {
+      quantize_to_fp8(step, forward, writer, record);
+    } else if (step.layer != nullptr && forward) {
       if (teacher_ && !is_kept(step)) teacher_->advance(step, true);
       CalibratingRunner runner({*plan_, backend_, *source_weights_, *output_weights_, *store_,
                                 sequences_, teacher_.get(), writer, events_, cancel_});
@@ -170,6 +175,27 @@ class Job {
     record.shards = writer.finish();
     take(record);
     journal_->append(std::move(record));
+  }
+
+  void quantize_to_fp8(const Step& step, bool forward, StepWriter& writer, StepRecord& record) {
+    if (!fp8_) {
+      fp8_ = std::make_unique<Fp8Quantizer>(*plan_, source_, *source_weights_, backend_);
+      record.warnings = fp8_->warnings();
+      for (const auto& text : record.warnings) events_.emit({"warning", {{"text", text}}});
+    }
+    if (!forward) {
+      record.weights = fp8_->write_layer(*step.layer, is_kept(step), writer, cancel_);
+      return;
+    }
+    Fp8Runner runner(
+        {*plan_, *step.layer, backend_, *output_weights_, *fp8_, writer, events_, cancel_});
+    CacheMaxima cache(backend_);
+    const bool cached = plan_->bound.recipe.fp8.kv_cache && !is_kept(step);
+    advance(step, *output_weights_, runner, cached ? &cache : nullptr);
+    source_weights_->release(step.layer->index);
+    if (cached) fp8_->write_cache(*step.layer, cache.maxima(), writer);
+    record.weights = runner.take_records();
+    for (auto& text : runner.take_warnings()) record.warnings.push_back(std::move(text));
   }
 
   // Whether a step only copies: a prediction layer that the recipe keeps.
@@ -198,8 +224,10 @@ class Job {
     if (teacher_) teacher_->embed();
   }
 
-  void advance(const Step& step, model::WeightSource& weights, model::StageRunner& runner) {
+  void advance(const Step& step, model::WeightSource& weights, model::StageRunner& runner,
+               model::Observer* observer = nullptr) {
     model::ForwardContext context{backend_, weights, *store_, sequences_, runner};
+    context.observer = observer;
     if (is_kept(step)) return;
     if (step.mtp)
       model::forward_mtp_layer(context, plan_->spec, *step.layer);
@@ -218,16 +246,10 @@ class Job {
       scheme::GroupedInt quantized =
           quant::rtn(backend_, weight->matrix(), plan_->bound.grid(*linear));
       quantized.channel = plan_->bound.recipe.channel;
-      writer.packed(*linear, quantized);
-      records.push_back({linear->module,
-                         std::string(name_of(plan_->bound.recipe.method)),
-                         0,
-                         0,
-                         {},
-                         {},
-                         0,
-                         0,
-                         0});
+      writer.packed(*linear, std::move(quantized));
+      records.push_back({});
+      records.back().name = linear->module;
+      records.back().method = name_of(plan_->bound.recipe.method);
     }
     source_weights_->release(layer.index);
     return records;
@@ -250,6 +272,7 @@ class Job {
   void finish() {
     carry_over_files(source_.folder(), args_.output);
     write_index(*plan_, args_.output);
+    write_inc_config(*plan_, args_.output);
     // Last: a folder without it is no checkpoint.
     base::write_file_atomic(args_.output / "config.json", config_text(*plan_, source_));
     journal_->remove();
@@ -277,6 +300,7 @@ class Job {
   std::optional<Journal> journal_;
   std::unique_ptr<model::ActivationStore> store_;
   std::unique_ptr<Teacher> teacher_;
+  std::unique_ptr<Fp8Quantizer> fp8_;
   std::optional<Checkpoint> shards_;
   std::unique_ptr<model::WeightSource> resumed_weights_;
   RunResult result_;

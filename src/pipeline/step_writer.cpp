@@ -30,15 +30,27 @@ tensor::Tensor narrow(const tensor::Tensor& values, tensor::Dtype dtype) {
 StepWriter::StepWriter(const Plan& plan, std::size_t step, const checkpoint::Checkpoint& source,
                        model::WeightSource& weights, compute::Backend& backend,
                        std::filesystem::path folder)
-    : source_(source), weights_(weights), backend_(backend), folder_(std::move(folder)) {
+    : format_(plan.bound.recipe.format),
+      source_(source),
+      weights_(weights),
+      backend_(backend),
+      folder_(std::move(folder)) {
   for (const auto& shard : plan.shards)
     if (shard.step == step) shards_.push_back(&shard);
 }
 
 StepWriter::~StepWriter() = default;
 
-void StepWriter::packed(const model::LinearSpec& linear, const scheme::GroupedInt& weight) {
-  for (auto& named : formats::encode_packed(linear.module, weight))
+void StepWriter::packed(const model::LinearSpec& linear, const scheme::QuantizedWeight& weight,
+                        std::optional<float> input_scale) {
+  for (auto& named : formats::encode_weight(format_, linear.module, weight, input_scale))
+    waiting_.insert_or_assign(std::move(named.name), std::move(named.tensor));
+  advance();
+}
+
+void StepWriter::cache(const model::LayerSpec& layer, float key, float value) {
+  for (auto& named :
+       formats::encode_cache(format_, attention_module(layer), caches_latent(layer), key, value))
     waiting_.insert_or_assign(std::move(named.name), std::move(named.tensor));
   advance();
 }

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,11 @@ class StepWriter {
              model::WeightSource& weights, compute::Backend& backend, std::filesystem::path folder);
   ~StepWriter();
 
-  void packed(const model::LinearSpec& linear, const scheme::GroupedInt& weight);
+  // input_scale: of static activations.
+  void packed(const model::LinearSpec& linear, const scheme::QuantizedWeight& weight,
+              std::optional<float> input_scale = std::nullopt);
+  // Scales of a layer's KV cache; of a latent `key` alone counts.
+  void cache(const model::LayerSpec& layer, float key, float value);
   // values: F32 on the device. Returns them as they will be read: rounded to the output's dtype.
   model::WeightHandle refitted(const std::string& name, const tensor::Tensor& values);
   // Every shard durable; kBug where a packed tensor never came.
@@ -34,6 +39,7 @@ class StepWriter {
   void advance();
   bool write_next(const OutputTensor& next);
 
+  const formats::WeightFormat format_;
   const checkpoint::Checkpoint& source_;
   model::WeightSource& weights_;
   compute::Backend& backend_;

@@ -42,6 +42,7 @@ Roles roles_of(const checkpoint::Checkpoint& checkpoint, Inspection& inspection)
   auto spec = model::spec_from_config(checkpoint.config());
   model::resolve_names(spec, checkpoint);
   const formats::PackedReader packed(checkpoint);
+  for (const std::string& name : packed.cache_tensors()) roles.emplace(name, "kv_cache.scale");
   for (const auto& tensor : model::inventory(spec)) {
     const bool stored = checkpoint.has(tensor.name);
     if (!stored && !packed.is_quantized(module_of(tensor.name))) {
@@ -142,12 +143,13 @@ std::string to_text(const Inspection& inspection) {
   if (inspection.bits_per_weight)
     out += fmt::format("bits per weight  {:.3f}\n", *inspection.bits_per_weight);
   const auto& q = inspection.quantization;
-  out += fmt::format("quantization     {}\n",
-                     q.is_object() ? q.value("quant_method", "?") +
-                                         (q.contains("format") && q["format"].is_string()
-                                              ? ", " + q["format"].get<std::string>()
-                                              : "")
-                                   : "none");
+  out +=
+      fmt::format("quantization     {}\n",
+                  q.is_object() ? q.value("quant_method", q.contains("fp8_config") ? "inc" : "?") +
+                                      (q.contains("format") && q["format"].is_string()
+                                           ? ", " + q["format"].get<std::string>()
+                                           : "")
+                                : "none");
   if (!inspection.note.empty()) out += fmt::format("note             {}\n", inspection.note);
   return out;
 }

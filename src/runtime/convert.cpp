@@ -45,6 +45,7 @@ Quantized quantized_of(const checkpoint::Checkpoint& checkpoint,
                        const std::vector<model::TensorSpec>& inventory) {
   const formats::PackedReader packed(checkpoint);
   Quantized found;
+  for (std::string& name : packed.cache_tensors()) found.companions.insert(std::move(name));
   for (const auto& tensor : inventory) {
     if (!std::string_view(tensor.name).ends_with(kWeight)) continue;
     const std::string module = tensor.name.substr(0, tensor.name.size() - kWeight.size());

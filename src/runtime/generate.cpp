@@ -33,8 +33,13 @@ void add_ids(const nlohmann::json& value, const std::string& subject,
 // The forward of one growing sequence.
 class Decoder {
  public:
-  Decoder(compute::Backend& backend, const model::ModelSpec& spec, model::WeightSource& weights)
-      : backend_(backend), spec_(spec), weights_(weights), cache_(backend, spec.layers.size()) {}
+  Decoder(compute::Backend& backend, const model::ModelSpec& spec, model::WeightSource& weights,
+          const model::Serving* serving)
+      : backend_(backend),
+        spec_(spec),
+        weights_(weights),
+        serving_(serving),
+        cache_(backend, spec.layers.size()) {}
 
   // Appends `ids` and returns the logits of the last one, on the host.
   tensor::Tensor advance(std::span<const text::TokenId> ids) {
@@ -42,8 +47,9 @@ class Decoder {
     sequences.append(ids, static_cast<std::int32_t>(length_));
     length_ += static_cast<std::int64_t>(ids.size());
     const auto store = model::make_memory_store(backend_);
-    const auto runner = model::make_plain_runner(backend_, weights_);
+    const auto runner = model::make_serving_runner(backend_, weights_, serving_);
     model::ForwardContext context{backend_, weights_, *store, sequences, *runner, &cache_};
+    context.serving = serving_;
     model::forward_embedding(context, spec_);
     for (const auto& layer : spec_.layers) {
       model::forward_layer(context, layer);
@@ -58,6 +64,7 @@ class Decoder {
   compute::Backend& backend_;
   const model::ModelSpec& spec_;
   model::WeightSource& weights_;
+  const model::Serving* serving_;
   model::KvCache cache_;
   std::int64_t length_ = 0;
 };
@@ -111,7 +118,7 @@ Generation generate(compute::Backend& backend, const model::ModelSpec& spec,
     if (!piece.empty()) on_text(piece);
   };
 
-  Decoder decoder(backend, spec, weights);
+  Decoder decoder(backend, spec, weights, args.serving);
   auto start = Clock::now();
   auto logits = decoder.advance(prompt);
   result.prompt_seconds = seconds_since(start);

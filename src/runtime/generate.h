@@ -10,6 +10,7 @@
 #include "base/cancel.h"
 #include "checkpoint/checkpoint.h"
 #include "compute/backend.h"
+#include "model/serving.h"
 #include "model/spec.h"
 #include "model/weights.h"
 #include "runtime/sampler.h"
@@ -20,8 +21,9 @@ namespace whit::runtime {
 struct GenerateArgs {
   std::int64_t max_new_tokens = 128;
   SamplingArgs sampling;
-  std::vector<std::string> stop;  // the text ends before the first of them
-  std::set<text::TokenId> eos;    // ids that end the text
+  std::vector<std::string> stop;            // the text ends before the first of them
+  std::set<text::TokenId> eos;              // ids that end the text
+  const model::Serving* serving = nullptr;  // what else is rounded
 };
 
 struct Generation {

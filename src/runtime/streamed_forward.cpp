@@ -74,12 +74,15 @@ class StreamedForward::HeadKeeper final : public model::WeightSource {
 
 StreamedForward::StreamedForward(compute::Backend& backend, const model::ModelSpec& spec,
                                  model::WeightSource& weights, const model::Sequences& sequences,
-                                 std::unique_ptr<model::ActivationStore> store)
+                                 std::unique_ptr<model::ActivationStore> store,
+                                 const model::Serving* serving)
     : spec_(spec),
       weights_(std::make_unique<HeadKeeper>(weights, spec.head.module)),
       store_(store ? std::move(store) : model::make_memory_store(backend)),
-      runner_(model::make_plain_runner(backend, *weights_)),
-      context_{backend, *weights_, *store_, sequences, *runner_} {}
+      runner_(model::make_serving_runner(backend, *weights_, serving)),
+      context_{backend, *weights_, *store_, sequences, *runner_} {
+  context_.serving = serving;
+}
 
 StreamedForward::~StreamedForward() = default;
 

@@ -16,10 +16,11 @@ namespace whit::runtime {
 // states of all tokens are in memory. References outlive it.
 class StreamedForward {
  public:
-  // store: where hidden states lie; null: in memory.
+  // store: where hidden states lie; null: in memory. serving: what else is rounded; may be null.
   StreamedForward(compute::Backend& backend, const model::ModelSpec& spec,
                   model::WeightSource& weights, const model::Sequences& sequences,
-                  std::unique_ptr<model::ActivationStore> store = nullptr);
+                  std::unique_ptr<model::ActivationStore> store = nullptr,
+                  const model::Serving* serving = nullptr);
   ~StreamedForward();
 
   // Embedding and every layer; `after` is called after each with (done, total).

@@ -5,50 +5,11 @@
 #include "base/error.h"
 #include "formats/format.h"
 #include "model/inventory.h"
+#include "pipeline/decode_on.h"
 
 namespace whit::runtime {
 
 namespace {
-
-// The tensor itself where it already lives on the backend's device, else a copy there.
-struct OnDevice {
-  OnDevice(compute::Backend& backend, const tensor::Tensor& host) : view(host.view()) {
-    if (host.empty() || host.device() == backend.device()) return;
-    copy = backend.memory().upload(host.view());
-    view = copy.view();
-  }
-  tensor::Tensor copy;
-  tensor::TensorView view;
-};
-
-tensor::Tensor upload_or_move(compute::Backend& backend, const tensor::Tensor& host) {
-  return host.empty() ? tensor::Tensor() : backend.memory().upload(host.view());
-}
-
-void decode_into(compute::Backend& backend, const scheme::GroupedInt& weight,
-                 tensor::MatrixView out) {
-  if (weight.codes.device() == backend.device()) {
-    backend.codec().decode_grouped(weight, out);
-    return;
-  }
-  scheme::GroupedInt there;
-  there.bits = weight.bits;
-  there.group_size = weight.group_size;
-  there.channel = weight.channel;
-  there.scale_dtype = weight.scale_dtype;
-  there.codes = upload_or_move(backend, weight.codes);
-  there.scales = upload_or_move(backend, weight.scales);
-  there.zeros = upload_or_move(backend, weight.zeros);
-  backend.codec().decode_grouped(there, out);
-}
-
-void decode_into(compute::Backend& backend, const scheme::ScaledFloat8& weight,
-                 tensor::MatrixView out) {
-  const OnDevice codes(backend, weight.codes);
-  const OnDevice scales(backend, weight.scales);
-  backend.codec().decode_scaled_fp8(codes.view, scales.view, weight.block_rows, weight.block_cols,
-                                    out);
-}
 
 class StoredWeights final : public model::WeightSource {
  public:
@@ -81,7 +42,7 @@ class StoredWeights final : public model::WeightSource {
       base::fail(base::ErrorKind::kInput, spec.weight(),
                  "its codes are [{}, {}]; expected [{}, {}]", scheme::rows_of(*weight),
                  scheme::cols_of(*weight), spec.out_features, spec.in_features);
-    return std::make_shared<tensor::Tensor>(decode_on(backend_, *weight));
+    return std::make_shared<tensor::Tensor>(pipeline::decode_on(backend_, *weight));
   }
 
   compute::Backend& backend_;
@@ -95,13 +56,6 @@ OpenModel open_model(const fs::path& folder) {
   auto checkpoint = checkpoint::Checkpoint::open(folder);
   auto spec = model::load_spec(checkpoint);
   return {std::move(checkpoint), std::move(spec)};
-}
-
-tensor::Tensor decode_on(compute::Backend& backend, const scheme::QuantizedWeight& weight) {
-  auto out = backend.memory().allocate({scheme::rows_of(weight), scheme::cols_of(weight)},
-                                       tensor::Dtype::kF32);
-  std::visit([&](const auto& w) { decode_into(backend, w, out.matrix()); }, weight);
-  return out;
 }
 
 std::unique_ptr<model::WeightSource> make_stored_weights(const checkpoint::Checkpoint& checkpoint,

@@ -24,9 +24,6 @@ struct OpenModel {
 // Errors: those of Checkpoint::open and model::load_spec.
 OpenModel open_model(const fs::path& folder);
 
-// F32 [rows, cols] on the backend's device.
-tensor::Tensor decode_on(compute::Backend& backend, const scheme::QuantizedWeight& weight);
-
 // Weights of any checkpoint that whit reads: plain, FP8 blocks, or packed in one of its formats.
 // Decoded anew at each use; `checkpoint` and `backend` outlive the source. Errors: kInput, subject
 // = tensor name.

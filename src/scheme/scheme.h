@@ -85,6 +85,25 @@ struct ScaledFloat8 {
   std::int64_t cols() const { return codes.shape()[1]; }
 };
 
+// How a hidden state, or what a KV cache keeps, goes to FP8 and back as a server reads it: code =
+// fp8(clamp(x / scale, limit)), value = code * scale.
+struct Float8Rounding {
+  tensor::Dtype dtype = tensor::Dtype::kF8E4M3;  // or F8_E5M2
+  float limit = 448;                             // largest magnitude of a code
+  float scale = 0;                               // > 0: static; else of each piece of each row
+  std::int64_t piece = 0;                        // columns that share a scale; 0: the whole row
+  bool operator==(const Float8Rounding&) const = default;
+};
+
+// Stands in for the scale of zeros, as compressed-tensors has it: 2^-23.
+inline constexpr float kZeroFloat8Scale = 0x1p-23F;
+
+// The scale that brings `amax` to `limit`: amax / limit in fp32, kZeroFloat8Scale where that is 0.
+constexpr float float8_scale(float amax, float limit) {
+  const float scale = amax / limit;
+  return scale == 0 ? kZeroFloat8Scale : scale;
+}
+
 using QuantizedWeight = std::variant<GroupedInt, ScaledFloat8>;
 
 std::int64_t rows_of(const QuantizedWeight& weight);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "compute/cpu/decode.h"
 #include "compute/cpu/descend.h"
+#include "compute/cpu/encode_fp8.h"
 #include "compute/cpu/grid_search.h"
 #include "compute/cpu/parallel.h"
 #include "compute/cpu/parts.h"
@@ -58,6 +59,48 @@ class CpuCodec final : public Codec {
         const int zero = weight.symmetric() ? 0 : weight.zeros.as<std::int8_t>()[n * groups + g];
         decode_group(codes + k, static_cast<float>(zero), scales[g], out.row<float>(n) + k,
                      std::min(weight.group_size, out.cols - k));
+      }
+    });
+  }
+
+  std::vector<float> block_maxima(ConstMatrixView x, std::int64_t block_rows,
+                                  std::int64_t block_cols) override {
+    const host::BlockGrid grid(x, block_rows, block_cols);
+    std::vector<float> maxima(static_cast<std::size_t>(grid.rows * grid.cols));
+    parallel_for(threads_, grid.rows, [&](std::int64_t r) {
+      float* most = maxima.data() + r * grid.cols;
+      for (std::int64_t i = r * block_rows; i < std::min((r + 1) * block_rows, x.rows); ++i)
+        for (std::int64_t c = 0; c < grid.cols; ++c)
+          most[c] =
+              host::larger(most[c], magnitude_max(x.row<float>(i) + c * block_cols, grid.width(c)));
+    });
+    return maxima;
+  }
+
+  void encode_scaled_fp8(ConstMatrixView x, const TensorView& scales, std::int64_t block_rows,
+                         std::int64_t block_cols, float limit, MatrixView codes) override {
+    const ConstMatrixView s = tensor::as_matrix(scales);
+    host::check_encoding(x, s, block_rows, block_cols, limit, codes);
+    const bool e4m3 = codes.dtype == tensor::Dtype::kF8E4M3;
+    over_rows(x.rows, [&](std::int64_t i) {
+      for (std::int64_t j = 0; j < x.cols; j += block_cols)
+        encode_fp8(x.row<float>(i) + j, e4m3, s.row<float>(i / block_rows)[j / block_cols], limit,
+                   codes.row<std::uint8_t>(i) + j, std::min(block_cols, x.cols - j));
+    });
+  }
+
+  void round_fp8(MatrixView x, const scheme::Float8Rounding& rounding) override {
+    host::check_float8(rounding.dtype, rounding.limit);
+    const bool e4m3 = rounding.dtype == tensor::Dtype::kF8E4M3;
+    const std::int64_t piece = host::piece_of(rounding, x.cols);
+    over_rows(x.rows, [&](std::int64_t i) {
+      for (std::int64_t j = 0; j < x.cols; j += piece) {
+        float* values = x.row<float>(i) + j;
+        const std::int64_t width = std::min(piece, x.cols - j);
+        const float scale =
+            rounding.scale > 0 ? rounding.scale
+                               : scheme::float8_scale(magnitude_max(values, width), rounding.limit);
+        cpu::round_fp8(values, e4m3, scale, rounding.limit, width);
       }
     });
   }

@@ -16,10 +16,10 @@ namespace whit::compute::cpu {
 
 namespace {
 
-constexpr std::int64_t kPanel = 64;    // columns that are factored at once
-constexpr std::int64_t kStep = 32;     // columns solved at once, by the inverse of their block
-constexpr std::int64_t kTile = 256;    // rows that are solved at once, tiles of small updates
-constexpr std::int64_t kSystems = 16;  // small systems that a thread takes at once
+constexpr std::int64_t kPanel = 64;       // columns that are factored at once
+constexpr std::int64_t kStep = 32;        // columns solved at once, by the inverse of their block
+constexpr std::int64_t kSolveTile = 256;  // rows that are solved at once, tiles of small updates
+constexpr std::int64_t kSystems = 16;     // small systems that a thread takes at once
 
 // The diagonal block of one panel.
 struct Diagonal {
@@ -86,7 +86,7 @@ std::int64_t block_width(std::int64_t size) {
 
 // Tiles of the update of all the rest: large where there are enough of them for many threads.
 std::int64_t tile_width(std::int64_t size) {
-  return size >= 4096 ? 512 : kTile;
+  return size >= 4096 ? 512 : kSolveTile;
 }
 
 struct Columns {
@@ -150,7 +150,7 @@ class CpuSolve final : public Solve {
   void solve_udu(ConstMatrixView u, std::span<const double> d, MatrixView b) override {
     base::check(u.rows == u.cols && b.cols == u.rows, "solve_udu: extents");
     base::check(static_cast<std::int64_t>(d.size()) == u.rows, "solve_udu: pivots");
-    parallel_pieces(threads_, b.rows, kTile, [&](std::int64_t begin, std::int64_t count) {
+    parallel_pieces(threads_, b.rows, kSolveTile, [&](std::int64_t begin, std::int64_t count) {
       const MatrixView x = b.rows_of(begin, count);
       solve_unit_tile(count, u.rows, tile_at(u, 0, 0), Transpose::kYes, tile_at(x, 0, 0));
       for (std::int64_t n = 0; n < count; ++n) {
@@ -178,15 +178,15 @@ class CpuSolve final : public Solve {
   // Ũ in the columns of `block`, all rows, panel by panel.
   bool factor_block(MatrixView h, Columns block, std::vector<double>& pivots) const {
     Diagonal diagonal;
-    Scratch scratch(threads_, kTile * kStep);
+    Scratch scratch(threads_, kSolveTile * kStep);
     for (std::int64_t end = block.end; end > block.begin;) {
       const std::int64_t first = (end - 1) / kPanel * kPanel;
       const MatrixView corner = h.sub(first, end - first, first, end - first);
       if (!diagonal.factor(corner, pivots.data() + first)) return false;
-      parallel_pieces(threads_, first, kTile, [&](std::int64_t begin, std::int64_t count) {
+      parallel_pieces(threads_, first, kSolveTile, [&](std::int64_t begin, std::int64_t count) {
         solve_rows(diagonal, corner, h.sub(begin, count, first, end - first), scratch.mine());
       });
-      update(threads_, h, {block.begin, first}, {first, end}, kTile);
+      update(threads_, h, {block.begin, first}, {first, end}, kSolveTile);
       end = first;
     }
     return true;

@@ -12,7 +12,7 @@ namespace whit::compute::cpu {
 
 namespace {
 
-constexpr int kTogether = 4;  // columns whose feedback is summed in one pass
+constexpr int kSweptTogether = 4;  // columns whose feedback is summed in one pass
 
 // round_half_even(value / scale) cut to [lo - zero, hi - zero]: the code less its zero.
 template <typename Number>
@@ -73,7 +73,8 @@ WHIT_INLINE void sweep_columns(const SweepTile& tile, std::int64_t k) {
 
 WHIT_MULTIVERSION void sweep_tile(const SweepTile& tile) {
   std::int64_t k = 0;
-  for (; k + kTogether <= tile.columns; k += kTogether) sweep_columns<kTogether>(tile, k);
+  for (; k + kSweptTogether <= tile.columns; k += kSweptTogether)
+    sweep_columns<kSweptTogether>(tile, k);
   for (; k < tile.columns; ++k) sweep_columns<1>(tile, k);
 }
 

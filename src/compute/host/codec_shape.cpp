@@ -1,7 +1,10 @@
 #include "compute/host/codec_shape.h"
 
+#include <algorithm>
+
 #include "base/checked.h"
 #include "base/error.h"
+#include "numeric/float_codec.h"
 
 namespace whit::compute::host {
 
@@ -23,6 +26,37 @@ void check_scale_grid(ConstMatrixView codes, ConstMatrixView scales, std::int64_
   if (scales.rows < rows || scales.cols < cols)
     base::fail(base::ErrorKind::kInput, "scale grid", "[{}, {}]; expected at least [{}, {}]",
                scales.rows, scales.cols, rows, cols);
+}
+
+void check_float8(tensor::Dtype dtype, float limit) {
+  const bool e4m3 = dtype == tensor::Dtype::kF8E4M3;
+  check(e4m3 || dtype == tensor::Dtype::kF8E5M2, "FP8 codes: E4M3 or E5M2");
+  check(limit > 0 && limit <= (e4m3 ? numeric::kE4M3Max : numeric::kE5M2Max),
+        "FP8 codes: a limit within the format");
+}
+
+std::int64_t piece_of(const scheme::Float8Rounding& rounding, std::int64_t cols) {
+  return rounding.scale > 0 || rounding.piece <= 0 ? cols : rounding.piece;
+}
+
+void check_encoding(ConstMatrixView x, ConstMatrixView scales, std::int64_t block_rows,
+                    std::int64_t block_cols, float limit, ConstMatrixView codes) {
+  check(same_extents(x, codes) && x.dtype == tensor::Dtype::kF32, "encode_scaled_fp8: extents");
+  check(scales.dtype == tensor::Dtype::kF32, "encode_scaled_fp8: scales in F32");
+  check_float8(codes.dtype, limit);
+  check_scale_grid(codes, scales, block_rows, block_cols);
+}
+
+BlockGrid::BlockGrid(ConstMatrixView x, std::int64_t block_rows, std::int64_t cols_of_block)
+    : block_cols(cols_of_block), matrix_cols(x.cols) {
+  check(block_rows > 0 && block_cols > 0 && x.dtype == tensor::Dtype::kF32,
+        "block_maxima: blocks of F32");
+  rows = base::ceil_div(x.rows, block_rows);
+  cols = base::ceil_div(x.cols, block_cols);
+}
+
+std::int64_t BlockGrid::width(std::int64_t c) const {
+  return std::min(block_cols, matrix_cols - c * block_cols);
 }
 
 void check_grouped(const scheme::GroupedInt& weight, ConstMatrixView out) {

@@ -41,6 +41,12 @@ host::GroupGrid fit_group(const float* w, const GridArgs& args,
   return best;
 }
 
+std::uint8_t encode(float value, tensor::Dtype dtype, float limit) {
+  if (!std::isnan(value)) value = std::clamp(value, -limit, limit);
+  return dtype == tensor::Dtype::kF8E4M3 ? numeric::f32_to_e4m3(value)
+                                         : numeric::f32_to_e5m2(value);
+}
+
 class ReferenceCodec final : public Codec {
  public:
   void to_f32(const TensorView& in, MatrixView out) override {
@@ -73,6 +79,45 @@ class ReferenceCodec final : public Codec {
         out.row<float>(n)[k] = static_cast<float>(codes[k] - zero) * weight.scales.as<float>()[g];
       }
     }
+  }
+
+  std::vector<float> block_maxima(ConstMatrixView x, std::int64_t block_rows,
+                                  std::int64_t block_cols) override {
+    const host::BlockGrid grid(x, block_rows, block_cols);
+    std::vector<float> maxima(static_cast<std::size_t>(grid.rows * grid.cols));
+    for (std::int64_t i = 0; i < x.rows; ++i)
+      for (std::int64_t j = 0; j < x.cols; ++j) {
+        float& most = maxima[static_cast<std::size_t>(i / block_rows * grid.cols + j / block_cols)];
+        most = host::larger(most, std::abs(x.row<float>(i)[j]));
+      }
+    return maxima;
+  }
+
+  void encode_scaled_fp8(ConstMatrixView x, const TensorView& scales, std::int64_t block_rows,
+                         std::int64_t block_cols, float limit, MatrixView codes) override {
+    const ConstMatrixView s = tensor::as_matrix(scales);
+    host::check_encoding(x, s, block_rows, block_cols, limit, codes);
+    for (std::int64_t i = 0; i < x.rows; ++i)
+      for (std::int64_t j = 0; j < x.cols; ++j)
+        codes.row<std::uint8_t>(i)[j] = encode(
+            x.row<float>(i)[j] / s.row<float>(i / block_rows)[j / block_cols], codes.dtype, limit);
+  }
+
+  void round_fp8(MatrixView x, const scheme::Float8Rounding& rounding) override {
+    host::check_float8(rounding.dtype, rounding.limit);
+    const std::int64_t piece = host::piece_of(rounding, x.cols);
+    Tensor scale({1, 1}, tensor::Dtype::kF32);
+    for (std::int64_t i = 0; i < x.rows; ++i)
+      for (std::int64_t j = 0; j < x.cols; j += piece) {
+        const MatrixView part = x.sub(i, 1, j, std::min(piece, x.cols - j));
+        *scale.as<float>() =
+            rounding.scale > 0
+                ? rounding.scale
+                : scheme::float8_scale(block_maxima(part, 1, part.cols)[0], rounding.limit);
+        Tensor codes({1, part.cols}, rounding.dtype);
+        encode_scaled_fp8(part, scale.view(), 1, part.cols, rounding.limit, codes.matrix());
+        decode_scaled_fp8(codes.view(), scale.view(), 1, part.cols, part);
+      }
   }
 
   void fit_scales(ConstMatrixView w, const GridArgs& args, std::span<const float> column_weights,

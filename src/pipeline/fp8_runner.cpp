@@ -1,0 +1,168 @@
+#include "pipeline/fp8_runner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "base/error.h"
+#include "pipeline/decode_on.h"
+#include "pipeline/top_up.h"
+
+namespace whit::pipeline {
+
+using model::LinearSpec;
+using model::Stage;
+using stats::Site;
+
+namespace {
+
+// Tokens below which an expert is topped up unless the recipe says otherwise: a maximum needs far
+// fewer than a Gram.
+constexpr std::int64_t kLeastExpertTokens = 64;
+
+}  // namespace
+
+void Fp8Runner::run(std::span<Stage> stages) {
+  for (Stage& stage : stages) {
+    s_.cancel.throw_if_cancelled();
+    run_one(stage);
+  }
+}
+
+std::int64_t Fp8Runner::expert_block(const model::LayerSpec&) {
+  return s_.plan.expert_block;
+}
+
+void Fp8Runner::run_one(Stage& stage) {
+  const auto bytes = static_cast<std::uint64_t>(total_rows(stage) * stage.width) * sizeof(float);
+  Pieces pieces(stage, s_.backend, bytes <= s_.plan.piece_cache_bytes);
+  const std::optional<float> scale = input_scale_of(stage, pieces);
+  std::vector<Applied> applied(stage.linears.size());
+  for (std::size_t i = 0; i < applied.size(); ++i) {
+    const LinearSpec& linear = *stage.linears[i];
+    if (s_.plan.bound.quantizes(linear)) applied[i].weight = quantize_one(stage, linear, scale);
+    if (total_rows(stage) == 0) continue;
+    if (!applied[i].weight) applied[i].weight = s_.output.linear(linear);
+    applied[i].bias = s_.output.bias(linear);
+  }
+  apply(stage, pieces, applied);
+}
+
+float Fp8Runner::maximum_of(const Stage& stage, Pieces& pieces) {
+  float most = 0;
+  for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {
+    if (stage.piece_rows[piece] == 0) continue;
+    pieces.with(piece, [&](tensor::MatrixView x) {
+      const float amax = s_.backend.codec().block_maxima(x, x.rows, x.cols)[0];
+      if (!std::isfinite(amax))
+        base::fail(base::ErrorKind::kInput, stats::to_string(stage.site),
+                   "a hidden state that is not finite; expected numbers");
+      most = std::max(most, amax);
+    });
+  }
+  return most;
+}
+
+// Nothing where activations are not static.
+std::optional<float> Fp8Runner::input_scale_of(const Stage& stage, Pieces& pieces) {
+  if (!s_.plan.bound.inputs || s_.plan.bound.inputs->dynamic) return std::nullopt;
+  const Site site = stage.site.site;
+  float amax = site == Site::kExpertIn ? mlp_input_ : maximum_of(stage, pieces);
+  if (site == Site::kMlpIn) mlp_input_ = std::max(mlp_input_, amax);
+  if (site == Site::kExpertMid) {
+    if (amax == 0) {
+      amax = expert_mid_;
+      warn(
+          fmt::format("{}: no calibration token reached it; its input's scale is that of the "
+                      "layer's experts before it",
+                      stats::to_string(stage.site)));
+    }
+    expert_mid_ = std::max(expert_mid_, amax);
+  }
+  if (amax == 0) {
+    warn(fmt::format("{}: zero for every calibration token; its scale is 1",
+                     stats::to_string(stage.site)));
+    return 1.0F;
+  }
+  return s_.quantizer.input_scale(amax);
+}
+
+model::WeightHandle Fp8Runner::quantize_one(const Stage& stage, const LinearSpec& linear,
+                                            std::optional<float> input_scale) {
+  const auto start = std::chrono::steady_clock::now();
+  const scheme::QuantizedWeight weight = s_.quantizer.quantize(s_.layer, linear);
+  s_.writer.packed(linear, weight, input_scale);
+  WeightRecord record;
+  record.name = linear.module;
+  record.method = name_of(Method::kFp8);
+  record.tokens = total_rows(stage);
+  record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  s_.events.emit({"weight",
+                  {{"name", record.name},
+                   {"method", record.method},
+                   {"tokens", record.tokens},
+                   {"seconds", record.seconds}}});
+  records_.push_back(std::move(record));
+  if (total_rows(stage) == 0) return nullptr;
+  return std::make_shared<const tensor::Tensor>(decode_on(s_.backend, weight));
+}
+
+// Rows that a plain forward has are multiplied without those that only statistics see, so that a
+// resumed job goes on from the same bits.
+void Fp8Runner::apply(Stage& stage, Pieces& pieces, const std::vector<Applied>& applied) {
+  std::int64_t first = 0;
+  for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {
+    s_.cancel.throw_if_cancelled();
+    const std::int64_t rows = stage.piece_rows[piece];
+    const std::int64_t plain =
+        stage.observed_only_from < 0
+            ? rows
+            : std::clamp<std::int64_t>(stage.observed_only_from - first, 0, rows);
+    std::vector<tensor::Tensor> outputs(applied.size());
+    std::vector<tensor::MatrixView> views(applied.size());
+    pieces.with(piece, [&](tensor::MatrixView x) {
+      for (std::size_t i = 0; i < applied.size(); ++i) {
+        outputs[i] = s_.backend.memory().allocate({rows, stage.linears[i]->out_features},
+                                                  tensor::Dtype::kF32);
+        views[i] = outputs[i].matrix();
+        multiply(x.rows_of(0, plain), applied[i], views[i].rows_of(0, plain));
+        multiply(x.rows_of(plain, rows - plain), applied[i], views[i].rows_of(plain, rows - plain));
+      }
+    });
+    stage.consume(piece, views);
+    first += rows;
+  }
+}
+
+void Fp8Runner::multiply(tensor::ConstMatrixView x, const Applied& linear, tensor::MatrixView y) {
+  if (x.rows == 0) return;
+  s_.backend.linalg().linear(x, linear.weight->matrix(),
+                             linear.bias ? linear.bias->as<float>() : nullptr, y);
+}
+
+std::vector<std::int32_t> Fp8Runner::extra_rows(const model::LayerSpec& layer, int expert,
+                                                std::span<const std::int32_t> routed,
+                                                std::span<const float> scores) {
+  const auto& moe = std::get<model::MoeSpec>(layer.mlp);
+  const auto& spec = moe.experts[static_cast<std::size_t>(expert)];
+  if (!s_.plan.bound.quantizes(spec.down)) return {};
+  const std::int64_t stated = s_.plan.bound.recipe.min_expert_tokens;
+  const std::int64_t wanted = stated > 0 ? stated : kLeastExpertTokens;
+  const auto rows = likeliest_rows(scores, moe.experts.size(), static_cast<std::size_t>(expert),
+                                   routed, wanted - static_cast<std::int64_t>(routed.size()));
+  if (!rows.empty())
+    s_.events.emit({"expert_topped_up",
+                    {{"name", spec.down.module.substr(0, spec.down.module.rfind('.'))},
+                     {"routed", static_cast<std::int64_t>(routed.size())},
+                     {"extra", static_cast<std::int64_t>(rows.size())}}});
+  return rows;
+}
+
+void Fp8Runner::warn(std::string text) {
+  s_.events.emit({"warning", {{"text", text}}});
+  warnings_.push_back(std::move(text));
+}
+
+}  // namespace whit::pipeline
