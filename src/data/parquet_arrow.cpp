@@ -70,7 +70,8 @@ Json list_at(const arrow::Array& array, std::int64_t row, const std::string& nam
 Json dictionary_of(const arrow::Array& array, std::int64_t row, const std::string& name,
                    int depth) {
   const auto& dictionary = static_cast<const arrow::DictionaryArray&>(array);
-  const std::int64_t index = dictionary.GetValueIndex(row), size = dictionary.dictionary()->length();
+  const std::int64_t index = dictionary.GetValueIndex(row),
+                     size = dictionary.dictionary()->length();
   if (index < 0 || index >= size) {
     fail(ErrorKind::kInput, name, "entry {} of a dictionary of {}; expected one of them", index,
          size);
