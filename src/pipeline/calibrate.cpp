@@ -91,8 +91,12 @@ std::vector<fs::path> share_out(const CalibrateJob& job, const CalibrateResult& 
                                 const fs::path& folder, base::CancelToken& cancel) {
   const auto& run = result.measured.run;
   if (!result.expert_parallel) return copy_for_ranks(run, folder, job.ranks);
-  return expand_measurements({run.folder, {run.prefix, run.observer, 1}, job.ranks, folder},
-                             cancel);
+  ExpandJob expand;
+  expand.measurements = run.folder;
+  expand.query = {run.prefix, run.observer, 1};
+  expand.ranks = job.ranks;
+  expand.out = folder;
+  return expand_measurements(expand, cancel);
 }
 
 // Of several ranks earlier files would be taken for this run's.
