@@ -15,18 +15,19 @@ void declare_serving_flags(CLI::App& app, ServingFlags& flags) {
                "judged alone otherwise");
 }
 
-std::unique_ptr<model::Serving> serving_from(const ServingFlags& flags, Session& session,
-                                             const runtime::OpenModel& model) {
+runtime::ServedModel served_from(const ServingFlags& flags, const runtime::OpenModel& model) {
   using runtime::ServeMode;
   if (flags.weights_only && flags.served)
     base::fail(base::ErrorKind::kUsage, "--served",
                "given together with --weights-only; expected one of them");
-  auto served = runtime::make_serving(model.checkpoint, model.spec,
-                                      flags.weights_only ? ServeMode::kWeightsOnly
-                                      : flags.served     ? ServeMode::kFull
-                                                         : ServeMode::kAuto);
-  for (auto& note : served.notes) session.events().emit({"note", {{"text", std::move(note)}}});
-  return std::move(served.serving);
+  return runtime::make_serving(model.checkpoint, model.spec,
+                               flags.weights_only ? ServeMode::kWeightsOnly
+                               : flags.served     ? ServeMode::kFull
+                                                  : ServeMode::kAuto);
+}
+
+void tell_served(Session& session, const runtime::ServedModel& served) {
+  for (const auto& note : served.notes) session.events().emit({"note", {{"text", note}}});
 }
 
 }  // namespace whit::cli

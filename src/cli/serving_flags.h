@@ -17,8 +17,9 @@ struct ServingFlags {
 
 void declare_serving_flags(CLI::App& app, ServingFlags& flags);
 
-// What is rounded of `model`; says so as notes. Errors: kUsage where both flags are given.
-std::unique_ptr<model::Serving> serving_from(const ServingFlags& flags, Session& session,
-                                             const runtime::OpenModel& model);
+// What is rounded of `model`. Errors: kUsage where both flags are given.
+runtime::ServedModel served_from(const ServingFlags& flags, const runtime::OpenModel& model);
+// Says so, as notes: once the work is done, so that an error is the first line of a run that fails.
+void tell_served(Session& session, const runtime::ServedModel& served);
 
 }  // namespace whit::cli

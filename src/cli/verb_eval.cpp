@@ -76,7 +76,7 @@ int run(Session& session, const Flags& flags) {
 
   auto& backend = session.backend();
   const auto weights = runtime::make_stored_weights(model.checkpoint, backend);
-  const auto serving = serving_from(flags.serving, session, model);
+  const auto served = served_from(flags.serving, model);
   std::optional<runtime::OpenModel> original;
   std::unique_ptr<model::WeightSource> original_weights;
   std::optional<eval::EvalModel> reference;
@@ -86,8 +86,9 @@ int run(Session& session, const Flags& flags) {
     reference = eval::EvalModel{&original->spec, original_weights.get(), nullptr};
   }
   const auto result =
-      eval::evaluate(backend, {&model.spec, weights.get(), serving.get()}, reference, cut,
+      eval::evaluate(backend, {&model.spec, weights.get(), served.serving.get()}, reference, cut,
                      {session.max_memory_bytes()}, session.events(), session.cancel());
+  tell_served(session, served);
   const auto inspection = report::inspect(model.checkpoint);
   session.print(to_json(result, inspection), to_text(result, inspection));
   return 0;

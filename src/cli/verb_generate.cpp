@@ -68,8 +68,8 @@ int run(Session& session, const Flags& flags) {
   args.eos = runtime::ending_ids(model.checkpoint, tokenizer.get());
 
   auto& backend = session.backend();
-  const auto serving = serving_from(flags.serving, session, model);
-  args.serving = serving.get();
+  const auto served = served_from(flags.serving, model);
+  args.serving = served.serving.get();
   runtime::ResidentWeights weights(runtime::make_stored_weights(model.checkpoint, backend),
                                    weight_budget(session, model.spec));
   const bool streamed = !session.flags().json;
@@ -83,6 +83,7 @@ int run(Session& session, const Flags& flags) {
     session.stream("\n");
   else
     session.print(to_json(result, prompt), "");
+  tell_served(session, served);
   return 0;
 }
 

@@ -44,9 +44,9 @@ int run(Session& session, const Flags& flags) {
   model::Sequences sequences;
   sequences.append(read_ids(flags.ids, model.spec));
 
-  const auto serving = serving_from(flags.serving, session, model);
+  const auto served = served_from(flags.serving, model);
   runtime::StreamedForward forward(backend, model.spec, *weights, sequences, nullptr,
-                                   serving.get());
+                                   served.serving.get());
   forward.run([&](std::int64_t done, std::int64_t total) {
     cancel.throw_if_cancelled();
     session.events().emit({"progress",
@@ -55,6 +55,7 @@ int run(Session& session, const Flags& flags) {
                             {"total", total},
                             {"unit", std::string("layers")}}});
   });
+  tell_served(session, served);
   report::NpyWriter writer(flags.out, sequences.tokens(), model.spec.vocabulary);
   const std::int64_t step = runtime::head_rows(model.spec);
   for (std::int64_t row = 0; row < sequences.tokens(); row += step) {
