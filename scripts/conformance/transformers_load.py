@@ -87,8 +87,8 @@ def differences(whit: str, out: pathlib.Path, ids: list[int] = IDS) -> list[str]
         folder = pathlib.Path(tmp)
         subprocess.run([whit, "convert", out, folder / "f32", "--to", "f32", "--quiet"], check=True)
         (folder / "ids.json").write_text(json.dumps(ids))
-        subprocess.run([whit, "logits", out, "--ids", folder / "ids.json", "--out", folder / "l.npy", "--quiet"],
-                       check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([whit, "logits", out, "--ids", folder / "ids.json", "--out", folder / "l.npy", "--weights-only",
+                        "--quiet"], check=True, stdout=subprocess.DEVNULL)
         ours = np.load(folder / "l.npy")
         decoded = decoded_tensors(folder / "f32")
         packed = AutoModelForCausalLM.from_pretrained(
