@@ -124,7 +124,7 @@ TEST(WeightFormat, IncsLayout) {
   config.scale_method = "MAXABS_HW";
   config.gaudi2_codes = true;
   folder.quantization(to_json(config).dump());
-  EXPECT_EQ(to_json(config)["blocklist"]["names"], nlohmann::json({"^.*gate$"}));
+  EXPECT_EQ(to_json(config)["blocklist"]["names"], nlohmann::ordered_json({"^.*gate$"}));
   const Checkpoint checkpoint = folder.open();
   const auto stored = checkpoint.view("m.self_attn.o_proj.weight");
   EXPECT_EQ(stored.shape, (Shape{3, 2}));
