@@ -41,7 +41,7 @@ if compiler=$(scripts/sanitizing_clang.sh); then
     cmake --build build-fuzz -j $jobs --target sanitized"
   export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_stack_use_after_return=1
   export LSAN_OPTIONS=suppressions=$PWD/scripts/leaks_of_others.txt:print_suppressions=0
-  step "tests under ASan and UBSan" run_ctest build-fuzz "$logs/ctest-sanitized.log" -LE 'source|end_to_end' -E '^cli|RunTest.(SameBytes|TheTeachers|Default|ExpertsOnly|CopiesAre|ResumeOfAFinished|RefusesAFull)|(RealWeightsLoseLess|AgainstOracle).*reference'
+  step "tests under ASan and UBSan" scripts/run_sanitized.sh build-fuzz "$logs"
   step "fuzz smoke" scripts/fuzz.sh --built 3
 else
   times+=("LEFT OUT  sanitizers and fuzzing: no clang with libFuzzer, ASan and OpenMP here")
