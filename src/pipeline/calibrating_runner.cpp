@@ -63,7 +63,7 @@ void CalibratingRunner::run_one(Stage& stage) {
     if (!applied[i].weight) applied[i].weight = s_.output.linear(*stage.linears[i]);
     applied[i].bias = s_.output.bias(*stage.linears[i]);
   }
-  apply(stage, pieces, applied);
+  apply_linears(stage, pieces, applied, s_.backend, s_.cancel);
   if (s_.teacher != nullptr) s_.teacher->forget(stage.site);
 }
 
@@ -223,40 +223,6 @@ model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
   return std::make_shared<const tensor::Tensor>(std::move(decoded));
 }
 
-void CalibratingRunner::apply(Stage& stage, Pieces& pieces, const std::vector<Applied>& applied) {
-  std::vector<tensor::Tensor> outputs(applied.size());
-  std::vector<tensor::MatrixView> views(applied.size());
-  std::int64_t first = 0;
-  for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {
-    s_.cancel.throw_if_cancelled();
-    const std::int64_t rows = stage.piece_rows[piece];
-    const std::int64_t plain =
-        stage.observed_only_from < 0
-            ? rows
-            : std::clamp<std::int64_t>(stage.observed_only_from - first, 0, rows);
-    pieces.with(piece, [&](tensor::MatrixView x) {
-      for (std::size_t i = 0; i < applied.size(); ++i) {
-        outputs[i] = s_.backend.memory().allocate({rows, stage.linears[i]->out_features},
-                                                  tensor::Dtype::kF32);
-        views[i] = outputs[i].matrix();
-        multiply(x.rows_of(0, plain), applied[i], views[i].rows_of(0, plain));
-        multiply(x.rows_of(plain, rows - plain), applied[i], views[i].rows_of(plain, rows - plain));
-      }
-    });
-    stage.consume(piece, views);
-    first += rows;
-  }
-}
-
-// A row's last bits may depend on the rows beside it: those that a plain forward has are multiplied
-// without those that only statistics see, so that a resumed job goes on from the same bits.
-void CalibratingRunner::multiply(tensor::ConstMatrixView x, const Applied& linear,
-                                 tensor::MatrixView y) {
-  if (x.rows == 0) return;
-  s_.backend.linalg().linear(x, linear.weight->matrix(),
-                             linear.bias ? linear.bias->as<float>() : nullptr, y);
-}
-
 std::vector<std::int32_t> CalibratingRunner::extra_rows(const model::LayerSpec& layer, int expert,
                                                         std::span<const std::int32_t> routed,
                                                         std::span<const float> scores) {
@@ -266,15 +232,7 @@ std::vector<std::int32_t> CalibratingRunner::extra_rows(const model::LayerSpec& 
   if (!s_.plan.bound.quantizes(first) && !s_.plan.bound.quantizes(spec.down)) return {};
   const std::int64_t stated = s_.plan.bound.recipe.min_expert_tokens;
   const std::int64_t wanted = stated > 0 ? stated : first.in_features;
-  const std::vector<std::int32_t> rows =
-      likeliest_rows(scores, moe.experts.size(), static_cast<std::size_t>(expert), routed,
-                     wanted - static_cast<std::int64_t>(routed.size()));
-  if (rows.empty()) return {};
-  s_.events.emit({"expert_topped_up",
-                  {{"name", first.module.substr(0, first.module.rfind('.'))},
-                   {"routed", static_cast<std::int64_t>(routed.size())},
-                   {"extra", static_cast<std::int64_t>(rows.size())}}});
-  return rows;
+  return top_up(moe, expert, routed, scores, wanted, s_.events);
 }
 
 void CalibratingRunner::record(WeightRecord record) {

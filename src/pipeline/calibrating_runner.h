@@ -11,6 +11,7 @@
 #include "base/event.h"
 #include "model/stage.h"
 #include "model/weights.h"
+#include "pipeline/apply.h"
 #include "pipeline/held_out.h"
 #include "pipeline/observer.h"
 #include "pipeline/plan.h"
@@ -58,10 +59,6 @@ class CalibratingRunner final : public model::StageRunner {
     quant::TeacherPull pull;
     const quant::Factor* factor = nullptr;
   };
-  struct Applied {
-    model::WeightHandle weight;
-    model::WeightHandle bias;
-  };
   void run_one(model::Stage& stage);
   bool is_layer_input(const model::Stage& stage) const;
   Observation& observation_of(const model::Stage& stage, Pieces& pieces);
@@ -76,8 +73,6 @@ class CalibratingRunner final : public model::StageRunner {
   const quant::OutputMetric* metric_of(const model::LinearSpec& linear) const;
   // What stays unquantized but aims at the teacher's output too.
   model::WeightHandle refit_one(const model::LinearSpec& linear, const Aim& aim);
-  void apply(model::Stage& stage, Pieces& pieces, const std::vector<Applied>& applied);
-  void multiply(tensor::ConstMatrixView x, const Applied& linear, tensor::MatrixView y);
   void record(WeightRecord record);
   void warn(std::string text);
 

@@ -47,7 +47,7 @@ void Fp8Runner::run_one(Stage& stage) {
     if (!applied[i].weight) applied[i].weight = s_.output.linear(linear);
     applied[i].bias = s_.output.bias(linear);
   }
-  apply(stage, pieces, applied);
+  apply_linears(stage, pieces, applied, s_.backend, s_.cancel);
 }
 
 float Fp8Runner::maximum_of(const Stage& stage, Pieces& pieces) {
@@ -109,39 +109,6 @@ model::WeightHandle Fp8Runner::quantize_one(const Stage& stage, const LinearSpec
   return std::make_shared<const tensor::Tensor>(decode_on(s_.backend, weight));
 }
 
-// Rows that a plain forward has are multiplied without those that only statistics see, so that a
-// resumed job goes on from the same bits.
-void Fp8Runner::apply(Stage& stage, Pieces& pieces, const std::vector<Applied>& applied) {
-  std::int64_t first = 0;
-  for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {
-    s_.cancel.throw_if_cancelled();
-    const std::int64_t rows = stage.piece_rows[piece];
-    const std::int64_t plain =
-        stage.observed_only_from < 0
-            ? rows
-            : std::clamp<std::int64_t>(stage.observed_only_from - first, 0, rows);
-    std::vector<tensor::Tensor> outputs(applied.size());
-    std::vector<tensor::MatrixView> views(applied.size());
-    pieces.with(piece, [&](tensor::MatrixView x) {
-      for (std::size_t i = 0; i < applied.size(); ++i) {
-        outputs[i] = s_.backend.memory().allocate({rows, stage.linears[i]->out_features},
-                                                  tensor::Dtype::kF32);
-        views[i] = outputs[i].matrix();
-        multiply(x.rows_of(0, plain), applied[i], views[i].rows_of(0, plain));
-        multiply(x.rows_of(plain, rows - plain), applied[i], views[i].rows_of(plain, rows - plain));
-      }
-    });
-    stage.consume(piece, views);
-    first += rows;
-  }
-}
-
-void Fp8Runner::multiply(tensor::ConstMatrixView x, const Applied& linear, tensor::MatrixView y) {
-  if (x.rows == 0) return;
-  s_.backend.linalg().linear(x, linear.weight->matrix(),
-                             linear.bias ? linear.bias->as<float>() : nullptr, y);
-}
-
 std::vector<std::int32_t> Fp8Runner::extra_rows(const model::LayerSpec& layer, int expert,
                                                 std::span<const std::int32_t> routed,
                                                 std::span<const float> scores) {
@@ -150,14 +117,7 @@ std::vector<std::int32_t> Fp8Runner::extra_rows(const model::LayerSpec& layer, i
   if (!s_.plan.bound.quantizes(spec.down)) return {};
   const std::int64_t stated = s_.plan.bound.recipe.min_expert_tokens;
   const std::int64_t wanted = stated > 0 ? stated : kLeastExpertTokens;
-  const auto rows = likeliest_rows(scores, moe.experts.size(), static_cast<std::size_t>(expert),
-                                   routed, wanted - static_cast<std::int64_t>(routed.size()));
-  if (!rows.empty())
-    s_.events.emit({"expert_topped_up",
-                    {{"name", spec.down.module.substr(0, spec.down.module.rfind('.'))},
-                     {"routed", static_cast<std::int64_t>(routed.size())},
-                     {"extra", static_cast<std::int64_t>(rows.size())}}});
-  return rows;
+  return top_up(moe, expert, routed, scores, wanted, s_.events);
 }
 
 void Fp8Runner::warn(std::string text) {

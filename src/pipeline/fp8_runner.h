@@ -8,8 +8,8 @@
 #include "base/event.h"
 #include "model/stage.h"
 #include "model/weights.h"
+#include "pipeline/apply.h"
 #include "pipeline/fp8_quantizer.h"
-#include "pipeline/pieces.h"
 #include "pipeline/run.h"
 #include "pipeline/step_writer.h"
 
@@ -45,16 +45,11 @@ class Fp8Runner final : public model::StageRunner {
   std::vector<std::string> take_warnings() { return std::move(warnings_); }
 
  private:
-  struct Applied {
-    model::WeightHandle weight, bias;
-  };
   void run_one(model::Stage& stage);
   float maximum_of(const model::Stage& stage, Pieces& pieces);
   std::optional<float> input_scale_of(const model::Stage& stage, Pieces& pieces);
   model::WeightHandle quantize_one(const model::Stage& stage, const model::LinearSpec& linear,
                                    std::optional<float> input_scale);
-  void apply(model::Stage& stage, Pieces& pieces, const std::vector<Applied>& applied);
-  void multiply(tensor::ConstMatrixView x, const Applied& linear, tensor::MatrixView y);
   void warn(std::string text);
 
   Services s_;

@@ -6,7 +6,8 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "numeric/float_codec.h"
+#include "numeric/round_to.h"
+#include "pipeline/plan.h"
 
 namespace whit::pipeline {
 
@@ -45,10 +46,6 @@ OpType op_type(const IncNode& node) {
   return OpType::kLinear;
 }
 
-bool is_latent(const model::LayerSpec& layer) {
-  return std::holds_alternative<model::MlaSpec>(layer.attention);
-}
-
 const LinearSpec& output_linear(const model::LayerSpec& layer) {
   return std::visit([](const auto& attention) -> const LinearSpec& { return attention.o; },
                     layer.attention);
@@ -64,13 +61,13 @@ const model::MoeSpec& mixture_of(const IncNode& node) {
 
 // What the operands of the products are: with a latent cache, the latent's.
 Operand query_of(const model::LayerSpec& layer) {
-  return is_latent(layer) ? Operand::kAbsorbedQuery : Operand::kQuery;
+  return caches_latent(layer) ? Operand::kAbsorbedQuery : Operand::kQuery;
 }
 Operand key_of(const model::LayerSpec& layer) {
-  return is_latent(layer) ? Operand::kLatentKey : Operand::kKey;
+  return caches_latent(layer) ? Operand::kLatentKey : Operand::kKey;
 }
 Operand value_of(const model::LayerSpec& layer) {
-  return is_latent(layer) ? Operand::kLatentValue : Operand::kValue;
+  return caches_latent(layer) ? Operand::kLatentValue : Operand::kValue;
 }
 
 Range times(Range range, double factor) {
@@ -135,7 +132,7 @@ void IncLayout::want(const IncNode& node, WantedMaxima& wanted) const {
     case Kind::kToBlocks:
       return add(query_of(*node.layer));
     case Kind::kFromBlocks:
-      if (is_latent(*node.layer)) return add(Operand::kLatentValue);
+      if (caches_latent(*node.layer)) return add(Operand::kLatentValue);
       wanted.inputs.insert(output_linear(*node.layer).reads);
       break;
     case Kind::kKeyCache:
@@ -169,10 +166,8 @@ void IncLayout::want(const IncNode& node, WantedMaxima& wanted) const {
 Range IncLayout::stored(Range range) const {
   for (double& value : range) {
     const auto narrow = static_cast<float>(value);
-    if (config_.hp_dtype == numeric::Dtype::kBF16)
-      value = double{numeric::round_to_bf16(narrow)};
-    else if (config_.hp_dtype == numeric::Dtype::kF16)
-      value = double{numeric::f16_to_f32(numeric::f32_to_f16(narrow))};
+    if (config_.hp_dtype != numeric::Dtype::kF32)
+      value = double{numeric::round_to(narrow, config_.hp_dtype)};
     if (!std::isfinite(value))
       base::fail(base::ErrorKind::kInput, "hp_dtype", "a maximum of {} is beyond it; expected BF16",
                  narrow);
@@ -209,7 +204,7 @@ void IncLayout::read_attention(const IncNode& node, const MaximaObserver& seen,
       break;
     case Kind::kMatmulAv:
       op.inputs = {kOne, range(value_of(layer))};
-      if (outputs_wanted(node) && !is_latent(layer)) op.outputs = {result()};
+      if (outputs_wanted(node) && !caches_latent(layer)) op.outputs = {result()};
       break;
     case Kind::kToBlocks:
       op.inputs = {kOne, times(range(query_of(layer)), scale_of(layer))};
@@ -217,7 +212,7 @@ void IncLayout::read_attention(const IncNode& node, const MaximaObserver& seen,
       break;
     case Kind::kFromBlocks:
       // Results are means of cached rows: the latent's are no larger than those.
-      op.inputs = {kOne, is_latent(layer) ? range(Operand::kLatentValue) : result()};
+      op.inputs = {kOne, caches_latent(layer) ? range(Operand::kLatentValue) : result()};
       op.outputs = {op.inputs[1]};
       break;
     case Kind::kKeyCache:

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "formats/format.h"
-#include "numeric/float_codec.h"
+#include "numeric/round_to.h"
 #include "pipeline/decode_on.h"
 
 namespace whit::pipeline {
@@ -13,9 +13,7 @@ namespace whit::pipeline {
 void round_to(tensor::Tensor& values, tensor::Dtype dtype) {
   if (dtype == tensor::Dtype::kF32) return;
   float* data = values.as<float>();
-  for (std::int64_t i = 0; i < values.elements(); ++i)
-    data[i] = dtype == tensor::Dtype::kBF16 ? numeric::round_to_bf16(data[i])
-                                            : numeric::f16_to_f32(numeric::f32_to_f16(data[i]));
+  for (std::int64_t i = 0; i < values.elements(); ++i) data[i] = numeric::round_to(data[i], dtype);
 }
 
 namespace {

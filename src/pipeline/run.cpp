@@ -10,12 +10,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "data/model_text.h"
-#include "data/samples.h"
 #include "model/forward.h"
 #include "pipeline/activation_file.h"
 #include "pipeline/cache_maxima.h"
 #include "pipeline/calibrating_runner.h"
+#include "pipeline/calibration_sequences.h"
 #include "pipeline/carry_over.h"
 #include "pipeline/fp8_quantizer.h"
 #include "pipeline/fp8_runner.h"
@@ -35,30 +34,15 @@ using checkpoint::Checkpoint;
 
 namespace {
 
-model::Sequences draw_sequences(const Checkpoint& source, const Plan& plan, RunResult& result,
+// Nothing where the method reads no text.
+model::Sequences calibration_of(const Checkpoint& source, const Plan& plan, RunResult& result,
                                 base::EventSink& events) {
+  if (plan.tokens == 0) return {};
   const Recipe& recipe = plan.bound.recipe;
-  model::Sequences sequences;
-  if (plan.tokens == 0) return sequences;
-  const data::FolderText reading(source.folder(), recipe.samples.files);
-  const data::Samples samples =
-      data::draw_samples(recipe.calibration, recipe.samples, reading.view(), plan.spec.vocabulary);
-  for (const auto& sequence : samples.sequences) sequences.append(sequence);
-  const auto found = static_cast<std::int64_t>(samples.sequences.size());
-  const data::SampleSummary& rows = samples.summary;
-  events.emit({"samples",
-               {{"sequences", found},
-                {"tokens", sequences.tokens()},
-                {"rows", rows.rows},
-                {"rows_read", rows.rows_read},
-                {"rows_used", rows.rows_used},
-                {"rows_too_short", rows.rows_too_short},
-                {"rows_too_long", rows.rows_cut},
-                {"rows_without_content", rows.rows_empty}}});
-  for (const auto& line : data::describe(samples)) events.emit({"note", {{"text", line}}});
-  if (found < recipe.samples.samples) {
-    std::string text = fmt::format("{}: {} sequences of the {} asked for; the text has no more",
-                                   recipe.calibration.string(), found, recipe.samples.samples);
+  std::vector<std::string> warnings;
+  auto sequences = draw_sequences(source.folder(), recipe.calibration, recipe.samples,
+                                  plan.spec.vocabulary, events, warnings);
+  for (auto& text : warnings) {
     events.emit({"warning", {{"text", text}}});
     result.warnings.push_back(std::move(text));
   }
@@ -96,7 +80,7 @@ class Job {
       events_.emit({"note", {{"text", args_.output.string() + " is finished already"}}});
       result_.resumed = true;
     } else {
-      sequences_ = draw_sequences(source_, *plan_, result_, events_);
+      sequences_ = calibration_of(source_, *plan_, result_, events_);
       open_output();
       run_steps();
       finish();

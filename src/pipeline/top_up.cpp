@@ -31,4 +31,21 @@ std::vector<std::int32_t> likeliest_rows(std::span<const float> scores, std::siz
   return others;
 }
 
+std::vector<std::int32_t> top_up(const model::MoeSpec& moe, int expert,
+                                 std::span<const std::int32_t> routed,
+                                 std::span<const float> scores, std::int64_t wanted,
+                                 base::EventSink& events) {
+  const auto number = static_cast<std::size_t>(expert);
+  std::vector<std::int32_t> rows =
+      likeliest_rows(scores, moe.experts.size(), number, routed,
+                     wanted - static_cast<std::int64_t>(routed.size()));
+  if (rows.empty()) return rows;
+  const std::string& down = moe.experts[number].down.module;
+  events.emit({"expert_topped_up",
+               {{"name", down.substr(0, down.rfind('.'))},
+                {"routed", static_cast<std::int64_t>(routed.size())},
+                {"extra", static_cast<std::int64_t>(rows.size())}}});
+  return rows;
+}
+
 }  // namespace whit::pipeline

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "numeric/float_codec.h"
+#include "numeric/round_to.h"
 
 namespace whit::quant {
 
@@ -25,10 +26,7 @@ class Rounder {
 
   double round(double value) const {
     if (exact_) return value;
-    const auto narrow = static_cast<float>(value);
-    if (dtype_ == Dtype::kBF16) return double{numeric::round_to_bf16(narrow)};
-    if (dtype_ == Dtype::kF16) return double{numeric::f16_to_f32(numeric::f32_to_f16(narrow))};
-    return double{narrow};
+    return double{numeric::round_to(static_cast<float>(value), dtype_)};
   }
   // The quotient is formed in fp32 before it is rounded, as torch forms it.
   double divide(double a, double b) const {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "formats/format.h"
+#include "pipeline/plan.h"
 
 namespace whit::runtime {
 
@@ -70,10 +71,7 @@ class ConfiguredServing final : public model::Serving {
 
   void add_cache(const checkpoint::Checkpoint& checkpoint, const formats::PackedReader& reader,
                  const model::LayerSpec& layer) {
-    const std::string& o =
-        std::visit([](const auto& attention) -> const std::string& { return attention.o.module; },
-                   layer.attention);
-    const std::string attention = o.substr(0, o.rfind('.'));
+    const std::string attention = pipeline::attention_module(layer);
     const auto rounding = reading([&] { return reader.cache_rounding(attention); });
     if (!rounding) return;
     if (!rounding->scaled)

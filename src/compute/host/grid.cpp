@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "base/error.h"
-#include "numeric/float_codec.h"
+#include "numeric/round_to.h"
 
 namespace whit::compute::host {
 
@@ -29,22 +29,11 @@ ScaleType limits_of(tensor::Dtype dtype) {
              numeric::name_of(dtype));
 }
 
-float rounded(float value, tensor::Dtype dtype) {
-  switch (dtype) {
-    case tensor::Dtype::kBF16:
-      return numeric::round_to_bf16(value);
-    case tensor::Dtype::kF16:
-      return numeric::f16_to_f32(numeric::f32_to_f16(value));
-    default:
-      return value;
-  }
-}
-
 }  // namespace
 
 float storable_scale(float scale, tensor::Dtype dtype) {
   const ScaleType limits = limits_of(dtype);
-  const float value = rounded(scale, dtype);
+  const float value = numeric::round_to(scale, dtype);
   if (value < limits.least) return limits.least;
   return value > limits.largest ? limits.largest : value;
 }
