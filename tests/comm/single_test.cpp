@@ -2,12 +2,13 @@
 
 #include <string>
 
+#include "base/error.h"
 #include "comm/communicator.h"
 
 namespace whit::comm {
 namespace {
 
-std::vector<std::byte> bytes_of(const std::string& text) {
+Bytes bytes_of(const std::string& text) {
   const auto bytes = std::as_bytes(std::span(text));
   return {bytes.begin(), bytes.end()};
 }
@@ -38,6 +39,11 @@ TEST(Single, ExchangesWithItself) {
   const auto text = bytes_of("piece");
   EXPECT_EQ(comm->gather_v(0, text), (std::vector<std::vector<std::byte>>{text}));
   EXPECT_EQ(comm->gather_v(0, {}), (std::vector<std::vector<std::byte>>{{}}));
+}
+
+TEST(Mpi, IsBuiltInOrRefusedWithTheWayToGetIt) {
+  if (!mpi_library().empty()) GTEST_SKIP() << "built with " << mpi_library();
+  EXPECT_THROW(make_mpi(), base::Error);
 }
 
 TEST(SingleDeathTest, AbortEndsTheProcessWithTheCode) {
