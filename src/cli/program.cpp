@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "cli/command_line.h"
+#include "cli/launched_ranks.h"
 #include "cli/recipe_file.h"
 #include "cli/session.h"
 #include "cli/verb.h"
@@ -85,7 +86,11 @@ int exit_code(const base::Error& error, int signal) {
                                                                : static_cast<int>(error.kind());
 }
 
-int run_verb(const Verb& verb, std::vector<std::string> args) {
+int run_verb(const Verb& verb, std::vector<std::string> args, comm::Communicator& ranks) {
+  if (ranks.size() > 1 && !shares_work(verb.name))
+    base::fail(ErrorKind::kUsage, std::string(verb.name),
+               "started on {} ranks; expected one: ranks share quantize, measure and calibrate",
+               ranks.size());
   CLI::App app(std::string(verb.summary), "whit " + std::string(verb.name));
   ProgramFlags flags;
   const Job job = verb.declare(app);
@@ -96,7 +101,7 @@ int run_verb(const Verb& verb, std::vector<std::string> args) {
     finish_stdout();
     return 0;
   }
-  Session session(flags);
+  Session session(flags, ranks);
   try {
     const int code = job(session);
     finish_stdout();
@@ -105,12 +110,12 @@ int run_verb(const Verb& verb, std::vector<std::string> args) {
   } catch (const base::Error& error) {
     const int code = exit_code(error, session.signal());
     if (error.subject() != flags.log_json) session.events().emit(error_event(error, code));
-    report_error(error);
+    report_rank_error(ranks, error);
     return code;
   }
 }
 
-int dispatch(std::vector<std::string> args) {
+int dispatch(std::vector<std::string> args, comm::Communicator& ranks) {
   if (args.empty() || args.front() == "--help" || args.front() == "-h" || args.front() == "help") {
     fmt::print(args.empty() ? stderr : stdout, "{}", program_help());
     finish_stdout();
@@ -127,21 +132,18 @@ int dispatch(std::vector<std::string> args) {
   const Verb* two_words = find_two_words(args);
   const Verb& verb = two_words != nullptr ? *two_words : find_verb(args.front());
   args.erase(args.begin(), args.begin() + (two_words != nullptr ? 2 : 1));
-  return run_verb(verb, std::move(args));
+  return run_verb(verb, std::move(args), ranks);
 }
 
-int fail_with(ErrorKind kind, const char* subject, const std::string& detail) {
-  report_error(base::Error(kind, subject, detail));
-  return static_cast<int>(kind);
-}
-
-}  // namespace
-
-int run_program(int argc, char** argv) {
+int run_on(comm::Communicator& ranks, int argc, char** argv) {
+  const auto fail_with = [&](ErrorKind kind, const char* subject, const std::string& detail) {
+    report_rank_error(ranks, base::Error(kind, subject, detail));
+    return static_cast<int>(kind);
+  };
   try {
-    return dispatch(std::vector<std::string>(argv + 1, argv + std::max(argc, 1)));
+    return dispatch(std::vector<std::string>(argv + 1, argv + std::max(argc, 1)), ranks);
   } catch (const base::Error& error) {
-    report_error(error);
+    report_rank_error(ranks, error);
     return exit_code(error, 0);
   } catch (const std::bad_alloc&) {
     return fail_with(ErrorKind::kResource, "memory",
@@ -151,6 +153,18 @@ int run_program(int argc, char** argv) {
   } catch (const std::exception& error) {
     return fail_with(ErrorKind::kBug, "whit",
                      fmt::format("{}; expected no such exception", error.what()));
+  }
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  try {
+    const auto ranks = launched_ranks();
+    return end_ranks(*ranks, run_on(*ranks, argc, argv));
+  } catch (const base::Error& error) {
+    report_error(error);
+    return static_cast<int>(error.kind());
   }
 }
 

@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -41,14 +42,28 @@ void check_device(const std::string& device) {
   base::fail(ErrorKind::kUsage, "--device", "{}; expected auto, cpu, cuda or cuda:N", device);
 }
 
+// All cores that the process may use; those of the machine are shared by its ranks unless the
+// launcher has bound each to its own.
+int threads_of_rank(const comm::Communicator& ranks) {
+  const int allowed = omp_get_max_threads();
+  const auto cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  return ranks.local_size() == 1 || omp_get_num_procs() < cores
+             ? allowed
+             : std::max(1, std::min(allowed, cores / ranks.local_size()));
+}
+
 }  // namespace
 
-Session::Session(const ProgramFlags& flags)
-    : flags_(flags), console_(verbosity_of(flags), isatty(STDERR_FILENO) == 1) {
+Session::Session(const ProgramFlags& flags, comm::Communicator& ranks)
+    : flags_(flags),
+      ranks_(ranks),
+      console_(ranks.rank() == 0 ? verbosity_of(flags) : Verbosity::kQuiet,
+               isatty(STDERR_FILENO) == 1) {
   check_device(flags_.device);
-  if (flags_.threads > 0) omp_set_num_threads(flags_.threads);
+  omp_set_num_threads(flags_.threads > 0 ? flags_.threads : threads_of_rank(ranks));
   memory_flag_bytes();
   if (!flags_.max_gpu_memory.empty()) base::parse_bytes(flags_.max_gpu_memory, "--max-gpu-memory");
+  if (ranks.rank() != 0) return;
   events_.add(console_);
   if (!flags_.log_json.empty()) events_.add(log_.emplace(flags_.log_json));
 }
@@ -77,7 +92,9 @@ std::uint64_t Session::memory_flag_bytes() const {
 
 std::uint64_t Session::max_memory_bytes() const {
   const std::uint64_t flag = memory_flag_bytes();
-  return flag > 0 ? flag : base::resident_bytes() + base::available_memory_bytes();
+  return flag > 0 ? flag
+                  : base::resident_bytes() + base::available_memory_bytes() /
+                                                 static_cast<std::uint64_t>(ranks_.local_size());
 }
 
 fs::path Session::hub_cache() const {
@@ -97,6 +114,7 @@ void Session::print(const report::Json& json, std::string_view text) {
 }
 
 void Session::stream(std::string_view text) {
+  if (ranks_.rank() != 0) return;
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     finish_stdout();
 }

@@ -13,6 +13,7 @@
 #include "cli/event_log.h"
 #include "cli/program_flags.h"
 #include "cli/signals.h"
+#include "comm/communicator.h"
 #include "compute/backend.h"
 #include "report/json.h"
 
@@ -21,7 +22,8 @@ namespace whit::cli {
 // What a verb works with: flags of every verb, where events go, the backend, the result's stream.
 class Session {
  public:
-  explicit Session(const ProgramFlags& flags);
+  // ranks: those that run the same command line; of several the first speaks.
+  Session(const ProgramFlags& flags, comm::Communicator& ranks);
 
   const ProgramFlags& flags() const { return flags_; }
   base::EventSink& events() { return events_; }
@@ -30,6 +32,8 @@ class Session {
   // From the first call on, SIGINT and SIGTERM ask for an orderly stop.
   base::CancelToken& cancel();
   int signal() const { return token_.signal(); }
+
+  comm::Communicator& ranks() { return ranks_; }
 
   // Processor threads that --threads allows.
   int threads() const;
@@ -51,6 +55,7 @@ class Session {
 
  private:
   ProgramFlags flags_;
+  comm::Communicator& ranks_;
   Console console_;
   std::optional<EventLog> log_;
   FanOut events_;

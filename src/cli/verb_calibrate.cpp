@@ -70,6 +70,7 @@ pipeline::CalibrateJob job_of(Session& session, const Flags& flags) {
   job.expert_parallel = flags.expert_parallel;
   job.max_memory_bytes = session.memory_flag_bytes();
   job.overwrite = flags.overwrite;
+  job.communicator = &session.ranks();
   return job;
 }
 

@@ -31,6 +31,7 @@ pipeline::MeasureJob job_of(Session& session, const Flags& flags) {
   job.samples = samples_from(flags.samples, session);
   job.max_memory_bytes = session.memory_flag_bytes();
   job.overwrite = flags.overwrite;
+  job.ranks = &session.ranks();
   std::string config = flags.config;
   if (const char* named = std::getenv("QUANT_CONFIG"); config.empty() && named != nullptr)
     config = named;

@@ -140,6 +140,7 @@ int run(Session& session, const QuantizeFlags& flags, const Existing& existing) 
   args.existing = existing.resume      ? pipeline::ExistingOutput::kResume
                   : existing.overwrite ? pipeline::ExistingOutput::kOverwrite
                                        : pipeline::ExistingOutput::kRefuse;
+  args.ranks = &session.ranks();
   const auto checkpoint = checkpoint::Checkpoint::open(session.model_folder(flags.model));
   const auto result =
       pipeline::run(checkpoint, args, session.backend(), session.events(), session.cancel());

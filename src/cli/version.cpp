@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/build_info.h"
+#include "comm/communicator.h"
 #include "compute/backend.h"
 
 namespace whit::cli {
@@ -14,7 +15,8 @@ std::string version_text() {
   text += fmt::format("\nsystem         {}\n", base::kSystem);
   text += fmt::format("backends       reference, cpu: {}\n", compute::make_cpu_backend(0)->name());
   text += fmt::format("blas           {}\n", base::kBlas);
-  text += "communicators  single\n";
+  const std::string_view mpi = comm::mpi_library();
+  text += fmt::format("communicators  single{}\n", mpi.empty() ? "" : fmt::format(", {}", mpi));
   return text;
 }
 

@@ -51,9 +51,9 @@ class Mpi final : public Communicator {
 
   void broadcast(int root, std::span<std::byte> bytes) override {
     for (std::size_t at = 0; at < bytes.size(); at += kChunk)
-      require(MPI_Bcast(bytes.data() + at, chunk_of(bytes.size() - at), MPI_BYTE, root,
-                        MPI_COMM_WORLD),
-              "MPI_Bcast");
+      require(
+          MPI_Bcast(bytes.data() + at, chunk_of(bytes.size() - at), MPI_BYTE, root, MPI_COMM_WORLD),
+          "MPI_Bcast");
   }
 
   std::vector<Bytes> all_to_all_v(std::vector<Bytes> send) override {

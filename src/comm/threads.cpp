@@ -11,8 +11,7 @@ namespace {
 
 // Where the threads of one job meet.
 struct Meeting {
-  explicit Meeting(int ranks)
-      : size(ranks), places(static_cast<std::size_t>(ranks)) {}
+  explicit Meeting(int ranks) : size(ranks), places(static_cast<std::size_t>(ranks)) {}
 
   const int size;
   std::mutex mutex;
@@ -26,8 +25,7 @@ struct Meeting {
 
 class Threads final : public Communicator {
  public:
-  Threads(std::shared_ptr<Meeting> meeting, int rank)
-      : meeting_(std::move(meeting)), rank_(rank) {}
+  Threads(std::shared_ptr<Meeting> meeting, int rank) : meeting_(std::move(meeting)), rank_(rank) {}
 
   int rank() const override { return rank_; }
   int size() const override { return meeting_->size; }
@@ -62,8 +60,8 @@ class Threads final : public Communicator {
       ++meeting_->round;
       meeting_->changed.notify_all();
     }
-    meeting_->changed.wait(
-        lock, [&] { return meeting_->round != round || meeting_->aborted_by >= 0; });
+    meeting_->changed.wait(lock,
+                           [&] { return meeting_->round != round || meeting_->aborted_by >= 0; });
     if (meeting_->aborted_by >= 0) fail_after(meeting_->aborted_by);
   }
 
@@ -89,8 +87,7 @@ std::vector<std::unique_ptr<Communicator>> make_threads(int ranks) {
   base::check(ranks > 0, "make_threads: at least one rank");
   const auto meeting = std::make_shared<Meeting>(ranks);
   std::vector<std::unique_ptr<Communicator>> all;
-  for (int rank = 0; rank < ranks; ++rank)
-    all.push_back(std::make_unique<Threads>(meeting, rank));
+  for (int rank = 0; rank < ranks; ++rank) all.push_back(std::make_unique<Threads>(meeting, rank));
   return all;
 }
 

@@ -325,7 +325,7 @@ std::int64_t metric_block(const LayerSpec& layer, const LinearSpec& linear) {
 
 std::vector<LinearMetric> attention_metrics(ForwardContext& context, const LayerSpec& layer,
                                             std::int64_t tokens) {
-  LayerRun run{context, layer, tiles_of(context.sequences)};
+  LayerRun run(context, layer);
   std::vector<LinearMetric> metrics;
   std::visit([&](const auto& attention) { visit(run, attention, tokens, metrics); },
              layer.attention);

@@ -40,7 +40,12 @@ Stage tile_stage(const LayerRun& run, stats::TapId site, std::int64_t width,
   stage.site = site;
   stage.width = width;
   stage.linears = std::move(linears);
-  for (const Tile& tile : run.tiles) stage.piece_rows.push_back(tile.rows);
+  stage.strands = run.shares.strands();
+  for (std::size_t piece = 0; piece < run.tiles.size(); ++piece) {
+    stage.piece_rows.push_back(run.tiles[piece].rows);
+    stage.piece_tokens.push_back(run.tiles[piece].first_row);
+    stage.piece_strands.push_back(run.shares.strand_of(run.own[piece]));
+  }
   return stage;
 }
 

@@ -4,14 +4,22 @@
 #include <vector>
 
 #include "model/forward.h"
+#include "model/shares.h"
 
 // What the parts of a decoder layer share while it runs.
 namespace whit::model {
 
 struct LayerRun {
+  LayerRun(ForwardContext& forward, const LayerSpec& spec)
+      : context(forward), layer(spec), shares(forward.ranks, forward.sequences), own(shares.own()) {
+    for (const std::size_t i : own) tiles.push_back(shares.tiles()[i]);
+  }
+
   ForwardContext& context;
   const LayerSpec& layer;
-  std::vector<Tile> tiles;
+  Shares shares;
+  std::vector<std::size_t> own;  // which of all tiles this rank works on
+  std::vector<Tile> tiles;       // those
 
   std::int64_t hidden() const {
     return std::visit([](const auto& attention) { return attention.o.out_features; },

@@ -132,7 +132,7 @@ void forward_layer(ForwardContext& context, const LayerSpec& layer) {
   if (context.sequences.tokens() == 0) return;
   base::check(context.cache == nullptr || context.sequences.count() == 1,
               "forward_layer: one sequence with a cache");
-  LayerRun run{context, layer, tiles_of(context.sequences)};
+  LayerRun run(context, layer);
   if (layer.parallel) keep_mlp_input(run);
   if (layer.norm_place == NormPlace::kStream) norm_stream(run, layer.attention_norm);
   std::visit([&](const auto& attention) { run_attention(run, attention); }, layer.attention);
@@ -141,6 +141,7 @@ void forward_layer(ForwardContext& context, const LayerSpec& layer) {
   std::visit([&](const auto& mlp) { run_mlp(run, mlp); }, layer.mlp);
   if (layer.norm_place == NormPlace::kSum) norm_stream(run, layer.mlp_norm);
   if (layer.parallel) context.store.drop(Slot::kMlpIn);
+  run.shares.gather_rows(context.backend, context.store, Slot::kHidden);
   context.weights.release(layer.index);
 }
 
@@ -148,7 +149,7 @@ void forward_mtp_layer(ForwardContext& context, const ModelSpec& spec, const Lay
   base::check(layer.mtp.has_value(), "forward_mtp_layer: an MTP layer");
   if (context.sequences.tokens() == 0) return;
   const MtpSpec& mtp = *layer.mtp;
-  LayerRun run{context, layer, tiles_of(context.sequences)};
+  LayerRun run(context, layer);
   const std::int64_t depth = layer.index - static_cast<std::int64_t>(spec.layers.size()) + 1;
   const std::vector<std::int32_t> ids = following_ids(context.sequences, depth);
   {
@@ -173,6 +174,7 @@ void forward_mtp_layer(ForwardContext& context, const ModelSpec& spec, const Lay
       context.backend.memory().copy(y[0], out->view());
     };
     context.runner.run({&stage, 1});
+    run.shares.gather_rows(context.backend, context.store, Slot::kHidden);
   }
   forward_layer(context, layer);
 }

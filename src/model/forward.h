@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "compute/backend.h"
 #include "model/activations.h"
 #include "model/observer.h"
@@ -44,6 +45,9 @@ struct ForwardContext {
   KvCache* cache = nullptr;
   Observer* observer = nullptr;      // of what lies between the stages
   const Serving* serving = nullptr;  // what the cache rounds; its runner rounds the rest
+  // Who share a layer's work: all of them run the same layers (see Shares). Null: this process has
+  // all of it.
+  comm::Communicator* ranks = nullptr;
 };
 
 // Slot kHidden = embedding of every token.

@@ -21,6 +21,8 @@ struct ExpertRows {
   std::vector<float> weights;
   std::int64_t routed = 0;
   std::int64_t mid_row0 = 0;  // its first row in kMid
+  bool own = true;            // this rank's to compute
+  tensor::Tensor out;         // host, [routed, hidden]: what the ranks exchange
 
   std::int64_t count() const { return static_cast<std::int64_t>(rows.size()); }
   std::int64_t first_of(std::size_t piece) const {
@@ -66,8 +68,11 @@ ExpertRows rows_of_expert(LayerRun& run, const MoeSpec& spec, Dispatch& dispatch
                           std::size_t expert) {
   ExpertRows result;
   result.spec = &spec.experts[expert];
-  const std::vector<std::int32_t> extra = run.context.runner.extra_rows(
-      run.layer, static_cast<int>(expert), dispatch.rows[expert], dispatch.scores);
+  result.own = run.shares.owner_of_expert(expert) == run.shares.rank();
+  std::vector<std::int32_t> extra;
+  if (result.own)
+    extra = run.context.runner.extra_rows(run.layer, static_cast<int>(expert),
+                                          dispatch.rows[expert], dispatch.scores);
   result.rows = std::move(dispatch.rows[expert]);
   result.weights = std::move(dispatch.weights[expert]);
   result.routed = result.count();
@@ -109,7 +114,63 @@ Stage gate_and_up(LayerRun& run, const ExpertRows& expert) {
   return stage;
 }
 
-Stage down(LayerRun& run, const ExpertRows& expert) {
+// What the routed experts add to the stream, and beside it where somebody observes it.
+void add_outputs(LayerRun& run, std::span<const std::int32_t> rows, std::span<const float> weights,
+                 tensor::ConstMatrixView y) {
+  ActivationStore& store = run.context.store;
+  store.scatter_add(Slot::kHidden, rows, weights, y);
+  if (store.has(Slot::kMoeOut)) store.scatter_add(Slot::kMoeOut, rows, weights, y);
+}
+
+// Keeps rows [first, first + y.rows) of an expert's output for the ranks whose tokens they are.
+void keep_output(LayerRun& run, ExpertRows& expert, std::int64_t first, MatrixView y) {
+  compute::Memory& memory = run.context.backend.memory();
+  if (expert.out.empty()) expert.out = tensor::Tensor({expert.routed, y.cols}, tensor::Dtype::kF32);
+  tensor::Tensor dense = memory.allocate({y.rows, y.cols}, tensor::Dtype::kF32);
+  memory.copy(y, dense.matrix());
+  const tensor::Tensor host = memory.download(dense.view());
+  std::copy_n(host.as<float>(), host.elements(), expert.out.as<float>() + first * y.cols);
+}
+
+// Every rank gets its tokens' rows of what the block's experts made, and adds them in the order of
+// the experts, as one process would.
+void exchange_outputs(LayerRun& run, std::vector<ExpertRows>& experts, std::size_t first_expert) {
+  const Shares& shares = run.shares;
+  const auto width = static_cast<std::size_t>(run.hidden());
+  std::vector<comm::Bytes> send(static_cast<std::size_t>(shares.count()));
+  for (ExpertRows& expert : experts) {
+    if (expert.out.empty()) continue;
+    for (std::int64_t i = 0; i < expert.routed; ++i) {
+      auto& to = send[static_cast<std::size_t>(
+          shares.owner_of_row(expert.rows[static_cast<std::size_t>(i)]))];
+      const auto* row = reinterpret_cast<const std::byte*>(expert.out.as<float>()) +
+                        i * static_cast<std::int64_t>(width * sizeof(float));
+      to.insert(to.end(), row, row + width * sizeof(float));
+    }
+    expert.out = {};
+  }
+  const std::vector<comm::Bytes> received = shares.ranks().all_to_all_v(std::move(send));
+  std::vector<std::size_t> at(received.size());
+  for (std::size_t e = 0; e < experts.size(); ++e) {
+    std::vector<std::int32_t> rows;
+    std::vector<float> weights;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(experts[e].routed); ++i) {
+      if (shares.owner_of_row(experts[e].rows[i]) != shares.rank()) continue;
+      rows.push_back(experts[e].rows[i]);
+      weights.push_back(experts[e].weights[i]);
+    }
+    if (rows.empty()) continue;
+    const auto from = static_cast<std::size_t>(shares.owner_of_expert(first_expert + e));
+    tensor::Tensor y({static_cast<std::int64_t>(rows.size()), run.hidden()}, tensor::Dtype::kF32);
+    const std::size_t bytes = rows.size() * width * sizeof(float);
+    base::check(at[from] + bytes <= received[from].size(), "an expert's rank sends what is due");
+    std::copy_n(received[from].data() + at[from], bytes, y.data());
+    at[from] += bytes;
+    add_outputs(run, rows, weights, run.context.backend.memory().upload(y.view()).matrix());
+  }
+}
+
+Stage down(LayerRun& run, ExpertRows& expert) {
   Stage stage = expert_stage(expert, expert.spec->down);
   stage.linears = {&expert.spec->down};
   stage.produce = [&run, &expert](std::size_t piece, MatrixView x) {
@@ -121,34 +182,34 @@ Stage down(LayerRun& run, const ExpertRows& expert) {
     const std::int64_t first = expert.first_of(piece);
     const std::int64_t routed = std::clamp<std::int64_t>(expert.routed - first, 0, y[0].rows);
     if (routed == 0) return;
+    if (run.shares.shared()) return keep_output(run, expert, first, y[0].rows_of(0, routed));
     const auto at = static_cast<std::size_t>(first);
     const auto count = static_cast<std::size_t>(routed);
-    run.context.store.scatter_add(Slot::kHidden, std::span(expert.rows).subspan(at, count),
-                                  std::span(expert.weights).subspan(at, count),
-                                  y[0].rows_of(0, routed));
-    if (run.context.store.has(Slot::kMoeOut))
-      run.context.store.scatter_add(Slot::kMoeOut, std::span(expert.rows).subspan(at, count),
-                                    std::span(expert.weights).subspan(at, count),
-                                    y[0].rows_of(0, routed));
+    add_outputs(run, std::span<const std::int32_t>(expert.rows).subspan(at, count),
+                std::span<const float>(expert.weights).subspan(at, count), y[0].rows_of(0, routed));
   };
   return stage;
 }
 
-void run_block(LayerRun& run, std::vector<ExpertRows>& experts) {
+void run_block(LayerRun& run, std::vector<ExpertRows>& experts, std::size_t first_expert) {
   std::int64_t total = 0;
   for (ExpertRows& expert : experts) {
+    if (!expert.own) continue;
     expert.mid_row0 = total;
     total += expert.count();
   }
   if (total > 0)
     run.context.store.create(Slot::kMid, total, experts.front().spec->down.in_features);
   std::vector<Stage> stages;
-  for (const ExpertRows& expert : experts) stages.push_back(gate_and_up(run, expert));
+  for (const ExpertRows& expert : experts)
+    if (expert.own) stages.push_back(gate_and_up(run, expert));
   run.context.runner.run(stages);
   stages.clear();
-  for (const ExpertRows& expert : experts) stages.push_back(down(run, expert));
+  for (ExpertRows& expert : experts)
+    if (expert.own) stages.push_back(down(run, expert));
   run.context.runner.run(stages);
   if (total > 0) run.context.store.drop(Slot::kMid);
+  if (run.shares.shared()) exchange_outputs(run, experts, first_expert);
 }
 
 // Hands over what the routed experts added, which has been summed beside the stream.
@@ -174,12 +235,13 @@ void run_mlp(LayerRun& run, const MoeSpec& spec) {
   if (observed) context.store.create(Slot::kMoeOut, run.tokens(), run.hidden());
   Dispatch dispatch = route_tokens(run, spec, context.runner.wants_scores());
   const auto block =
-      static_cast<std::size_t>(std::max<std::int64_t>(context.runner.expert_block(run.layer), 1));
+      static_cast<std::size_t>(std::max<std::int64_t>(context.runner.expert_block(run.layer), 1)) *
+      static_cast<std::size_t>(run.shares.count());
   for (std::size_t first = 0; first < spec.experts.size(); first += block) {
     std::vector<ExpertRows> experts;
     for (std::size_t e = first; e < std::min(first + block, spec.experts.size()); ++e)
       experts.push_back(rows_of_expert(run, spec, dispatch, e));
-    run_block(run, experts);
+    run_block(run, experts, first);
   }
   if (observed) show_mixture(run, *observer);
   if (spec.shared) run_shared(run, spec, dispatch.shared);

@@ -2,13 +2,65 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <utility>
 
 namespace whit::model {
 
 namespace {
 
-void file_tile(const compute::Routing& routing, const std::vector<float>& scores,
-               std::int64_t first_row, std::size_t experts, Dispatch& dispatch) {
+// What one tile's tokens are routed to.
+struct RoutedTile {
+  compute::Routing routing;
+  std::vector<float> scores;  // [T,E] where wanted
+  std::vector<float> shared;  // [T] where the shared expert is gated
+};
+
+template <typename Value>
+void append(comm::Bytes& bytes, const std::vector<Value>& values) {
+  const std::uint64_t count = values.size();
+  const auto* length = reinterpret_cast<const std::byte*>(&count);
+  bytes.insert(bytes.end(), length, length + sizeof count);
+  const auto data = std::as_bytes(std::span(values));
+  bytes.insert(bytes.end(), data.begin(), data.end());
+}
+
+template <typename Value>
+void take(std::span<const std::byte>& bytes, std::vector<Value>& values) {
+  std::uint64_t count = 0;
+  std::memcpy(&count, bytes.data(), sizeof count);
+  bytes = bytes.subspan(sizeof count);
+  values.resize(count);
+  std::memcpy(values.data(), bytes.data(), count * sizeof(Value));
+  bytes = bytes.subspan(count * sizeof(Value));
+}
+
+// Afterwards every rank knows where all tokens go.
+void exchange(const Shares& shares, std::int64_t top_k, std::vector<RoutedTile>& tiles) {
+  for (std::size_t i = 0; i < tiles.size(); ++i) {
+    RoutedTile& tile = tiles[i];
+    const int owner = shares.owner_of_tile(i);
+    comm::Bytes sent;
+    if (owner == shares.rank()) {
+      append(sent, tile.routing.experts);
+      append(sent, tile.routing.weights);
+      append(sent, tile.scores);
+      append(sent, tile.shared);
+    }
+    const comm::Bytes received = shares.ranks().broadcast_v(owner, sent);
+    std::span<const std::byte> rest(received);
+    tile.routing.top_k = top_k;
+    take(rest, tile.routing.experts);
+    take(rest, tile.routing.weights);
+    take(rest, tile.scores);
+    take(rest, tile.shared);
+  }
+}
+
+void file_tile(const RoutedTile& tile, std::int64_t first_row, std::size_t experts,
+               Dispatch& dispatch) {
+  const compute::Routing& routing = tile.routing;
+  const std::vector<float>& scores = tile.scores;
   const auto top_k = static_cast<std::size_t>(routing.top_k);
   const std::size_t tokens = routing.experts.size() / top_k;
   for (std::size_t t = 0; t < tokens; ++t) {
@@ -23,6 +75,7 @@ void file_tile(const compute::Routing& routing, const std::vector<float>& scores
     if (!scores.empty()) dispatch.chosen.push_back(chosen);
   }
   dispatch.scores.insert(dispatch.scores.end(), scores.begin(), scores.end());
+  dispatch.shared.insert(dispatch.shared.end(), tile.shared.begin(), tile.shared.end());
 }
 
 compute::RoutingArgs arguments(const RouterSpec& router) {
@@ -37,12 +90,14 @@ compute::RoutingArgs arguments(const RouterSpec& router) {
   return args;
 }
 
-// Appends the sigmoid of every row's one logit.
-void weigh_shared(compute::Backend& backend, tensor::ConstMatrixView logits, Dispatch& dispatch) {
+// The sigmoid of every row's one logit.
+std::vector<float> weigh_shared(compute::Backend& backend, tensor::ConstMatrixView logits) {
+  std::vector<float> weights;
   tensor::Tensor column = backend.memory().allocate({logits.rows, 1}, tensor::Dtype::kF32);
   backend.memory().copy(logits, column.matrix());
   for (const float logit : tensor::to_f32_vector(backend.memory().download(column.view()).view()))
-    dispatch.shared.push_back(1.0F / (1.0F + std::exp(-logit)));
+    weights.push_back(1.0F / (1.0F + std::exp(-logit)));
+  return weights;
 }
 
 }  // namespace
@@ -66,17 +121,26 @@ Dispatch route_tokens(LayerRun& run, const MoeSpec& moe, bool wants_scores) {
 
   const WeightHandle bias = router.bias ? context.weights.vector(*router.bias) : nullptr;
   const compute::RoutingArgs args = arguments(router);
-  std::vector<float> scores;
+  std::vector<RoutedTile> routed(run.shares.tiles().size());
   Stage stage = tile_stage(run, router.weight.reads, run.hidden(), {&router.weight});
   if (moe.shared_gate) stage.linears.push_back(&*moe.shared_gate);
   stage.produce = copied_slot(run, Slot::kMlpIn);
   stage.consume = [&](std::size_t piece, std::span<const tensor::MatrixView> logits) {
-    const compute::Routing routing = context.backend.neural().route(
-        logits[0], bias ? bias->as<float>() : nullptr, args, wants_scores ? &scores : nullptr);
-    if (moe.shared_gate) weigh_shared(context.backend, logits[1], dispatch);
-    file_tile(routing, scores, run.tiles[piece].first_row, experts, dispatch);
+    RoutedTile tile;
+    tile.routing = context.backend.neural().route(logits[0], bias ? bias->as<float>() : nullptr,
+                                                  args, wants_scores ? &tile.scores : nullptr);
+    if (moe.shared_gate) tile.shared = weigh_shared(context.backend, logits[1]);
+    if (run.shares.shared())
+      routed[run.own[piece]] = std::move(tile);
+    else
+      file_tile(tile, run.tiles[piece].first_row, experts, dispatch);
   };
   context.runner.run({&stage, 1});
+  if (!run.shares.shared()) return dispatch;
+  exchange(run.shares, router.top_k, routed);
+  for (std::size_t i = 0; i < routed.size(); ++i)
+    file_tile(std::exchange(routed[i], {}), run.shares.tiles()[i].first_row, experts, dispatch);
+  run.shares.gather_rows(context.backend, context.store, Slot::kMlpIn);
   return dispatch;
 }
 

@@ -20,8 +20,13 @@ struct Stage {
   std::int64_t width = 0;                  // columns of the hidden state
   std::vector<const LinearSpec*> linears;  // evaluated by the runner, in this order
   std::vector<std::int64_t> piece_rows;    // rows of each piece
-  // Token of each row (all pieces, in order); empty: row i is token i.
+  // Token of each row (all pieces, in order) of an expert; empty: see piece_tokens.
   std::span<const std::int32_t> token_rows;
+  // Of a stage over all tokens: the token at which each piece begins, the strand (see Shares) that
+  // it belongs to, and how many strands all ranks have together. 0: an expert's, one rank's alone.
+  std::vector<std::int64_t> piece_tokens;
+  std::vector<std::int64_t> piece_strands;
+  std::int64_t strands = 0;
   // Router weights of each row (all pieces, in order); empty: none.
   std::vector<float> row_weights;
   // Rows from here on exist for statistics only (topped-up experts). -1: none. They are applied and

@@ -130,28 +130,37 @@ CalibrateResult calibrate(const CalibrateJob& job, compute::Backend& backend,
   result.expert_parallel = job.expert_parallel || rule.expert_parallel;
   const fs::path served = result.output / device;
   const fs::path measured = job.ranks == 1 ? served : result.output / (device + "_measured");
-  base::ensure_writable_directory(result.output);
-  check_empty(served, job.overwrite);
-  if (measured != served) check_empty(measured, job.overwrite);
+  const Ranks ranks(job.communicator);
+  if (ranks.is_root()) {
+    base::ensure_writable_directory(result.output);
+    check_empty(served, job.overwrite);
+    if (measured != served) check_empty(measured, job.overwrite);
+  }
 
   const fs::path measure_file = result.output / fmt::format("maxabs_measure_{}.json", device);
   const fs::path quant_file = result.output / fmt::format("maxabs_quant_{}.json", device);
   const fs::path stats = served / kFilePrefix;
-  base::write_file_atomic(measure_file, measure_config(rule, stats).dump(4) + "\n");
-  base::write_file_atomic(quant_file, quant_config(job, rule, stats).dump(4) + "\n");
-  result.files = {measure_file, quant_file};
+  if (ranks.is_root()) {
+    base::write_file_atomic(measure_file, measure_config(rule, stats).dump(4) + "\n");
+    base::write_file_atomic(quant_file, quant_config(job, rule, stats).dump(4) + "\n");
+    result.files = {measure_file, quant_file};
+  }
+  ranks.barrier();
 
   MeasureJob measure_job;
   measure_job.model = job.model;
-  measure_job.config = formats::read_inc_config(measure_file);
+  measure_job.config =
+      formats::parse_inc_config(measure_config(rule, stats), measure_file.string());
   measure_job.config_subject = measure_file.string();
   measure_job.out = measured;
   measure_job.prefix = kFilePrefix;
   measure_job.calibration = job.calibration;
   measure_job.samples = job.samples;
   measure_job.max_memory_bytes = job.max_memory_bytes;
+  measure_job.ranks = job.communicator;
   result.measured = measure(measure_job, backend, events, cancel);
   add_files(result.files, result.measured.files);
+  if (!ranks.is_root()) return result;
   if (job.ranks > 1) add_files(result.files, share_out(job, result, served, cancel));
 
   ScalesJob scales;

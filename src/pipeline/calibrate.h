@@ -24,6 +24,8 @@ struct CalibrateJob {
   bool expert_parallel = false;  // each of them has some experts whole, else a part of each
   std::uint64_t max_memory_bytes = 0;
   bool overwrite = false;
+  // Who share the measuring; null: this process does all of it. The root writes the files.
+  comm::Communicator* communicator = nullptr;
 };
 
 struct CalibrateResult {

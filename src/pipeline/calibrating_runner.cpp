@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "model/attention_metric.h"
+#include "pipeline/job.h"
 #include "pipeline/top_up.h"
 #include "quant/gptq.h"
 #include "quant/shrink.h"
@@ -51,6 +52,7 @@ void CalibratingRunner::run(std::span<Stage> stages) {
     s_.cancel.throw_if_cancelled();
     run_one(stage);
   }
+  s_.writer.exchange();
 }
 
 void CalibratingRunner::run_one(Stage& stage) {
@@ -104,18 +106,28 @@ void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces,
   for (std::size_t i = 0; i < stage.linears.size(); ++i) {
     const LinearSpec& linear = *stage.linears[i];
     if (!wanted(&linear) && !refitted(&linear)) continue;
-    double share = recipe.refinement.teacher_share;
-    if (choice && s_.teacher != nullptr) share = choice->share(s_.source.linear(linear)->matrix());
-    const Aim aim{observation.all.pull(share),
-                  observation.taught_factor ? &*observation.taught_factor : factor};
-    if (refitted(&linear)) {
-      applied[i].weight = refit_one(linear, aim);
-      continue;
-    }
-    applied[i].weight = quantize_one(linear, gram, factor, aim, extra);
-    records_.back().seconds += shared_seconds;
-    record(records_.back());
+    applied[i].weight = made(stage, linear, i, [&] {
+      double share = recipe.refinement.teacher_share;
+      if (choice && s_.teacher != nullptr)
+        share = choice->share(s_.source.linear(linear)->matrix());
+      const Aim aim{observation.all.pull(share),
+                    observation.taught_factor ? &*observation.taught_factor : factor};
+      if (refitted(&linear)) return refit_one(linear, aim);
+      auto weight = quantize_one(linear, gram, factor, aim, extra);
+      records_.back().seconds += shared_seconds;
+      emit_weight(records_.back(), s_.events);
+      return weight;
+    });
   }
+}
+
+template <typename Make>
+model::WeightHandle CalibratingRunner::made(const Stage& stage, const LinearSpec& linear,
+                                            std::size_t turn, Make make) {
+  if (!s_.ranks.share(stage)) return make();
+  const int root = s_.ranks.turn(turn);
+  const model::WeightHandle own = s_.ranks.rank() == root ? make() : nullptr;
+  return s_.ranks.broadcast(root, own, {linear.out_features, linear.in_features}, s_.backend);
 }
 
 const stats::Gram& CalibratingRunner::settle(const Stage& stage, Observation& observation,
@@ -233,20 +245,6 @@ std::vector<std::int32_t> CalibratingRunner::extra_rows(const model::LayerSpec& 
   const std::int64_t stated = s_.plan.bound.recipe.min_expert_tokens;
   const std::int64_t wanted = stated > 0 ? stated : first.in_features;
   return top_up(moe, expert, routed, scores, wanted, s_.events);
-}
-
-void CalibratingRunner::record(WeightRecord record) {
-  base::Event event{"weight",
-                    {{"name", record.name},
-                     {"method", record.method},
-                     {"tokens", record.tokens},
-                     {"extra_tokens", record.extra_tokens},
-                     {"damping", record.damping},
-                     {"reach", record.reach},
-                     {"seconds", record.seconds}}};
-  if (record.proxy_error) event.fields.emplace_back("proxy_error", *record.proxy_error);
-  if (record.proxy_error_rtn) event.fields.emplace_back("proxy_error_rtn", *record.proxy_error_rtn);
-  s_.events.emit(event);
 }
 
 void CalibratingRunner::warn(std::string text) {

@@ -35,12 +35,14 @@ class CalibratingRunner final : public model::StageRunner {
     const model::Sequences& sequences;
     Teacher* teacher;  // the original model's stream, or null
     StepWriter& writer;
+    Ranks ranks;
     base::EventSink& events;
     const base::CancelToken& cancel;
   };
   explicit CalibratingRunner(const Services& services)
       : s_(services),
-        observer_(services.plan, services.backend, services.store, services.teacher) {}
+        observer_(services.plan, services.backend, services.store, services.teacher,
+                  services.ranks) {}
 
   void run(std::span<model::Stage> stages) override;
   std::int64_t expert_block(const model::LayerSpec& layer) override;
@@ -66,6 +68,10 @@ class CalibratingRunner final : public model::StageRunner {
   // What a stage's linears share: the Gram in use and its factor. Fills observation.factor.
   const stats::Gram& settle(const model::Stage& stage, Observation& observation,
                             std::optional<HeldOutChoice>& choice);
+  // What `make` gives, on every rank that is at the stage: made by the one whose turn it is.
+  template <typename Make>
+  model::WeightHandle made(const model::Stage& stage, const model::LinearSpec& linear,
+                           std::size_t turn, Make make);
   model::WeightHandle quantize_one(const model::LinearSpec& linear, const stats::Gram& gram,
                                    const quant::Factor* factor, const Aim& aim,
                                    std::int64_t extra_tokens);
@@ -73,7 +79,6 @@ class CalibratingRunner final : public model::StageRunner {
   const quant::OutputMetric* metric_of(const model::LinearSpec& linear) const;
   // What stays unquantized but aims at the teacher's output too.
   model::WeightHandle refit_one(const model::LinearSpec& linear, const Aim& aim);
-  void record(WeightRecord record);
   void warn(std::string text);
 
   Services s_;

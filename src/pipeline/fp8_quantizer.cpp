@@ -61,18 +61,19 @@ std::optional<float> Fp8Quantizer::measured_scale(const model::LayerSpec& layer,
 }
 
 std::vector<WeightRecord> Fp8Quantizer::write_layer(const model::LayerSpec& layer, bool kept,
-                                                    StepWriter& writer,
+                                                    const Ranks& ranks, StepWriter& writer,
                                                     const base::CancelToken& cancel) {
   std::vector<WeightRecord> records;
+  std::size_t turn = 0;
   for (const auto* linear : model::linears_of(layer)) {
-    if (!plan_.bound.quantizes(*linear)) continue;
+    if (!plan_.bound.quantizes(*linear) || ranks.turn(turn++) != ranks.rank()) continue;
     cancel.throw_if_cancelled();
     writer.packed(*linear, quantize(layer, *linear), measured_scale(layer, *linear));
     records.push_back({});
     records.back().name = linear->module;
     records.back().method = name_of(Method::kFp8);
   }
-  if (plan_.bound.recipe.fp8.kv_cache && !kept)
+  if (plan_.bound.recipe.fp8.kv_cache && !kept && ranks.is_root())
     write_cache(layer, measured_.value().cache(layer), writer);
   weights_.release(layer.index);
   return records;

@@ -29,9 +29,10 @@ class Fp8Quantizer {
   // Of a hidden state whose largest magnitude is amax > 0.
   float input_scale(float amax) const;
   // Every linear of a layer whose hidden states need not be seen, and the scales of its cache.
-  // kept: the layer is only copied.
+  // kept: the layer is only copied. Of several ranks each has its turn, and records of that.
   std::vector<WeightRecord> write_layer(const model::LayerSpec& layer, bool kept,
-                                        StepWriter& writer, const base::CancelToken& cancel);
+                                        const Ranks& ranks, StepWriter& writer,
+                                        const base::CancelToken& cancel);
   // Errors: kInput (subject: the attention) where a maximum is 0.
   void write_cache(const model::LayerSpec& layer, const MeasuredMaxima::Cache& cache,
                    StepWriter& writer) const;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 
 #include "base/error.h"
 #include "pipeline/decode_on.h"
@@ -25,9 +26,38 @@ constexpr std::int64_t kLeastExpertTokens = 64;
 }  // namespace
 
 void Fp8Runner::run(std::span<Stage> stages) {
+  see_mids(stages);
   for (Stage& stage : stages) {
     s_.cancel.throw_if_cancelled();
     run_one(stage);
+  }
+  s_.writer.exchange();
+}
+
+void Fp8Runner::see_mids(std::span<Stage> stages) {
+  if (!s_.plan.bound.inputs || s_.plan.bound.inputs->dynamic) return;
+  std::vector<Mid> mids;
+  for (const Stage& stage : stages) {
+    if (stage.site.site != Site::kExpertMid) continue;
+    Pieces pieces(stage, s_.backend, false);
+    mids.push_back({stage.site.expert, maximum_of(stage, pieces), 0});
+  }
+  if (s_.ranks.several()) {
+    const auto all = s_.ranks.communicator().all_gather_v(std::as_bytes(std::span(mids)));
+    mids.clear();
+    for (const auto& bytes : all) {
+      const std::size_t had = mids.size();
+      mids.resize(had + bytes.size() / sizeof(Mid));
+      std::memcpy(mids.data() + had, bytes.data(), bytes.size());
+    }
+    std::sort(mids.begin(), mids.end(),
+              [](const Mid& a, const Mid& b) { return a.expert < b.expert; });
+  }
+  mids_.clear();
+  for (Mid& mid : mids) {
+    mid.used = mid.amax > 0 ? mid.amax : expert_mid_;
+    expert_mid_ = std::max(expert_mid_, mid.amax);
+    mids_[mid.expert] = mid;
   }
 }
 
@@ -42,7 +72,14 @@ void Fp8Runner::run_one(Stage& stage) {
   std::vector<Applied> applied(stage.linears.size());
   for (std::size_t i = 0; i < applied.size(); ++i) {
     const LinearSpec& linear = *stage.linears[i];
-    if (s_.plan.bound.quantizes(linear)) applied[i].weight = quantize_one(stage, linear, scale);
+    if (s_.plan.bound.quantizes(linear)) {
+      const bool shared = s_.ranks.share(stage);
+      const int root = shared ? s_.ranks.turn(i) : s_.ranks.rank();
+      if (s_.ranks.rank() == root) applied[i].weight = quantize_one(stage, linear, scale);
+      if (shared)
+        applied[i].weight = s_.ranks.broadcast(
+            root, applied[i].weight, {linear.out_features, linear.in_features}, s_.backend);
+    }
     if (total_rows(stage) == 0) continue;
     if (!applied[i].weight) applied[i].weight = s_.output.linear(linear);
     applied[i].bias = s_.output.bias(linear);
@@ -69,21 +106,20 @@ float Fp8Runner::maximum_of(const Stage& stage, Pieces& pieces) {
 std::optional<float> Fp8Runner::input_scale_of(const Stage& stage, Pieces& pieces) {
   if (!s_.plan.bound.inputs || s_.plan.bound.inputs->dynamic) return std::nullopt;
   const Site site = stage.site.site;
-  float amax = site == Site::kExpertIn ? mlp_input_ : maximum_of(stage, pieces);
+  float amax = site == Site::kExpertIn    ? mlp_input_
+               : site == Site::kExpertMid ? mids_.at(stage.site.expert).used
+                                          : maximum_of(stage, pieces);
+  if (s_.ranks.share(stage)) amax = s_.ranks.largest(amax);
   if (site == Site::kMlpIn) mlp_input_ = std::max(mlp_input_, amax);
-  if (site == Site::kExpertMid) {
-    if (amax == 0) {
-      amax = expert_mid_;
-      warn(
-          fmt::format("{}: no calibration token reached it; its input's scale is that of the "
-                      "layer's experts before it",
-                      stats::to_string(stage.site)));
-    }
-    expert_mid_ = std::max(expert_mid_, amax);
-  }
+  if (site == Site::kExpertMid && mids_.at(stage.site.expert).amax == 0)
+    warn(
+        fmt::format("{}: no calibration token reached it; its input's scale is that of the "
+                    "layer's experts before it",
+                    stats::to_string(stage.site)));
   if (amax == 0) {
-    warn(fmt::format("{}: zero for every calibration token; its scale is 1",
-                     stats::to_string(stage.site)));
+    if (!s_.ranks.share(stage) || s_.ranks.is_root())
+      warn(fmt::format("{}: zero for every calibration token; its scale is 1",
+                       stats::to_string(stage.site)));
     return 1.0F;
   }
   return s_.quantizer.input_scale(amax);
@@ -97,7 +133,8 @@ model::WeightHandle Fp8Runner::quantize_one(const Stage& stage, const LinearSpec
   WeightRecord record;
   record.name = linear.module;
   record.method = name_of(Method::kFp8);
-  record.tokens = total_rows(stage);
+  const std::int64_t tokens = stage.strands > 0 ? s_.plan.tokens : total_rows(stage);
+  record.tokens = tokens;
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   s_.events.emit({"weight",
                   {{"name", record.name},
@@ -105,7 +142,7 @@ model::WeightHandle Fp8Runner::quantize_one(const Stage& stage, const LinearSpec
                    {"tokens", record.tokens},
                    {"seconds", record.seconds}}});
   records_.push_back(std::move(record));
-  if (total_rows(stage) == 0) return nullptr;
+  if (tokens == 0) return nullptr;
   return std::make_shared<const tensor::Tensor>(decode_on(s_.backend, weight));
 }
 

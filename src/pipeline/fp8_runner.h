@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,6 +29,7 @@ class Fp8Runner final : public model::StageRunner {
     model::WeightSource& output;  // what stays unquantized, as it will be written
     Fp8Quantizer& quantizer;
     StepWriter& writer;
+    Ranks ranks;
     base::EventSink& events;
     const base::CancelToken& cancel;
   };
@@ -46,6 +48,9 @@ class Fp8Runner final : public model::StageRunner {
 
  private:
   void run_one(model::Stage& stage);
+  // Each expert's largest mid; where no token reached one, the largest of those before it. By
+  // experts, over all ranks.
+  void see_mids(std::span<model::Stage> stages);
   float maximum_of(const model::Stage& stage, Pieces& pieces);
   std::optional<float> input_scale_of(const model::Stage& stage, Pieces& pieces);
   model::WeightHandle quantize_one(const model::Stage& stage, const model::LinearSpec& linear,
@@ -55,6 +60,12 @@ class Fp8Runner final : public model::StageRunner {
   Services s_;
   float mlp_input_ = 0;   // the largest that the layer's MLP reads
   float expert_mid_ = 0;  // the largest mid of the layer's experts so far
+  struct Mid {
+    int expert;
+    float amax;  // 0: not reached
+    float used;
+  };
+  std::map<int, Mid> mids_;  // of the block of experts at work
   std::vector<WeightRecord> records_;
   std::vector<std::string> warnings_;
 };

@@ -1,6 +1,7 @@
 #include "pipeline/job.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -134,6 +135,65 @@ void check_free_space(const fs::path& output, const Plan& plan,
     throw base::Error(ErrorKind::kResource, output.string(),
                       fmt::format("the disk has {} free; expected at least {}",
                                   base::format_bytes(available), base::format_bytes(needed)));
+}
+
+void emit_weight(const WeightRecord& record, base::EventSink& events) {
+  base::Event event{"weight",
+                    {{"name", record.name},
+                     {"method", record.method},
+                     {"tokens", record.tokens},
+                     {"extra_tokens", record.extra_tokens},
+                     {"damping", record.damping},
+                     {"reach", record.reach},
+                     {"seconds", record.seconds}}};
+  if (record.proxy_error) event.fields.emplace_back("proxy_error", *record.proxy_error);
+  if (record.proxy_error_rtn) event.fields.emplace_back("proxy_error_rtn", *record.proxy_error_rtn);
+  events.emit(event);
+}
+
+void gather_record(const Ranks& ranks, const model::LayerSpec* layer, StepRecord& record,
+                   base::EventSink& events) {
+  if (!ranks.several()) return;
+  ordered_json own{{"weights", ordered_json::array()}, {"warnings", record.warnings}};
+  for (const auto& weight : record.weights) own["weights"].push_back(to_json(weight));
+  const std::string text = own.dump();
+  const auto all = ranks.communicator().gather_v(0, std::as_bytes(std::span(text)));
+  for (std::size_t from = 1; from < all.size(); ++from) {
+    const auto* data = reinterpret_cast<const char*>(all[from].data());
+    const auto theirs = nlohmann::json::parse(data, data + all[from].size());
+    for (const auto& weight : theirs.at("weights")) {
+      record.weights.push_back(weight_from_json(weight));
+      emit_weight(record.weights.back(), events);
+    }
+    for (const auto& text_of : theirs.at("warnings")) {
+      record.warnings.push_back(text_of.get<std::string>());
+      events.emit({"warning", {{"text", record.warnings.back()}}});
+    }
+  }
+  if (layer == nullptr) return;
+  std::map<std::string, std::size_t, std::less<>> places;
+  for (const auto* linear : model::linears_of(*layer))
+    places.emplace(linear->module, places.size());
+  std::stable_sort(record.weights.begin(), record.weights.end(),
+                   [&](const WeightRecord& a, const WeightRecord& b) {
+                     return places[a.name] < places[b.name];
+                   });
+}
+
+FinishedSteps broadcast_finished(const Ranks& ranks, const std::vector<StepRecord>& records) {
+  FinishedSteps finished;
+  finished.count = records.size();
+  for (const auto& record : records)
+    for (const auto& shard : record.shards) finished.files.push_back(shard.file);
+  if (!ranks.several()) return finished;
+  const std::string text =
+      ordered_json{{"count", finished.count}, {"files", finished.files}}.dump();
+  const auto bytes = ranks.communicator().broadcast_v(0, std::as_bytes(std::span(text)));
+  const auto* data = reinterpret_cast<const char*>(bytes.data());
+  const auto received = nlohmann::json::parse(data, data + bytes.size());
+  received.at("count").get_to(finished.count);
+  received.at("files").get_to(finished.files);
+  return finished;
 }
 
 }  // namespace whit::pipeline

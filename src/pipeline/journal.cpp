@@ -36,20 +36,6 @@ std::optional<double> optional_number(const json& object, const char* key) {
   return value.is_null() ? std::nullopt : std::optional<double>(value.get<double>());
 }
 
-WeightRecord weight_from_json(const json& object) {
-  WeightRecord record;
-  record.name = object.at("name").get<std::string>();
-  record.method = object.at("method").get<std::string>();
-  record.tokens = object.at("tokens").get<std::int64_t>();
-  record.extra_tokens = object.at("extra_tokens").get<std::int64_t>();
-  record.proxy_error = optional_number(object, "proxy_error");
-  record.proxy_error_rtn = optional_number(object, "proxy_error_rtn");
-  record.damping = object.at("damping").get<double>();
-  record.reach = object.at("reach").get<double>();
-  record.seconds = object.at("seconds").get<double>();
-  return record;
-}
-
 StepRecord step_from_json(const json& line) {
   StepRecord record;
   record.step = line.at("step").get<std::string>();
@@ -103,6 +89,20 @@ ordered_json to_json(const WeightRecord& record) {
           {"damping", record.damping},
           {"reach", record.reach},
           {"seconds", record.seconds}};
+}
+
+WeightRecord weight_from_json(const json& object) {
+  WeightRecord record;
+  record.name = object.at("name").get<std::string>();
+  record.method = object.at("method").get<std::string>();
+  record.tokens = object.at("tokens").get<std::int64_t>();
+  record.extra_tokens = object.at("extra_tokens").get<std::int64_t>();
+  record.proxy_error = optional_number(object, "proxy_error");
+  record.proxy_error_rtn = optional_number(object, "proxy_error_rtn");
+  record.damping = object.at("damping").get<double>();
+  record.reach = object.at("reach").get<double>();
+  record.seconds = object.at("seconds").get<double>();
+  return record;
 }
 
 Journal Journal::begin(const std::filesystem::path& folder, const ordered_json& job) {

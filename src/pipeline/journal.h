@@ -26,6 +26,7 @@ struct StepRecord {
 };
 
 nlohmann::ordered_json to_json(const WeightRecord& record);
+WeightRecord weight_from_json(const nlohmann::json& object);
 
 // An append-only file of JSON lines in the output folder: what job this is, then one line a
 // finished step. Each line is on disk before the next step begins; a torn last line is no line.

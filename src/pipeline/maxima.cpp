@@ -194,4 +194,75 @@ void MaximaObserver::mixture(const model::LayerSpec& layer, ConstMatrixView y) {
   fold_operand(layer, Operand::kMixture, columns(y), y.rows);
 }
 
+void MaximaObserver::merge(const Ranks& ranks) {
+  if (!ranks.several()) return;
+  const std::string text = to_json().dump();
+  const auto all = ranks.communicator().all_gather_v(std::as_bytes(std::span(text)));
+  for (std::size_t from = 0; from < all.size(); ++from) {
+    if (static_cast<int>(from) == ranks.rank()) continue;
+    const auto* data = reinterpret_cast<const char*>(all[from].data());
+    merge(nlohmann::json::parse(data, data + all[from].size()));
+  }
+}
+
+nlohmann::json MaximaObserver::to_json() const {
+  using nlohmann::json;
+  json all{{"inputs", json::array()},
+           {"rows", json::array()},
+           {"weights", json::array()},
+           {"outputs", json::array()},
+           {"operands", json::array()}};
+  const auto put = [](json& list, json key, const Maxima& maxima) {
+    list.push_back({std::move(key), maxima.values, maxima.rows});
+  };
+  const auto tap = [](const stats::TapId& site) {
+    return json{site.layer, static_cast<int>(site.site), site.expert};
+  };
+  for (const auto& [site, maxima] : inputs_) put(all["inputs"], tap(site), maxima);
+  for (const auto& [site, rows] : rows_) all["rows"].push_back({tap(site), rows});
+  for (const auto& [linear, maxima] : weights_) put(all["weights"], linear->module, maxima);
+  for (const auto& [linear, maxima] : outputs_) put(all["outputs"], linear->module, maxima);
+  for (const auto& [key, maxima] : operands_)
+    put(all["operands"], {key.first, static_cast<int>(key.second)}, maxima);
+  return all;
+}
+
+void MaximaObserver::merge(const nlohmann::json& theirs) {
+  const auto join = [](Maxima& into, const nlohmann::json& entry) {
+    const auto values = entry.at(1).get<Range>();
+    if (into.values.empty()) into.values.resize(values.size());
+    base::check(into.values.size() == values.size(), "ranks see tensors of one shape");
+    for (std::size_t i = 0; i < values.size(); ++i)
+      into.values[i] = std::max(into.values[i], values[i]);
+    return entry.at(2).get<std::int64_t>();
+  };
+  const auto tap = [](const nlohmann::json& key) {
+    return stats::TapId{key.at(0).get<int>(), static_cast<stats::Site>(key.at(1).get<int>()),
+                        key.at(2).get<int>()};
+  };
+  std::map<std::string, const model::LinearSpec*, std::less<>> linears;
+  for (const auto* watched : {&wanted_.weights, &wanted_.outputs})
+    for (const auto* linear : *watched) linears.emplace(linear->module, linear);
+  for (const auto& entry : theirs.at("inputs")) {
+    Maxima& into = inputs_[tap(entry.at(0))];
+    into.rows += join(into, entry);
+  }
+  for (const auto& entry : theirs.at("rows"))
+    rows_[tap(entry.at(0))] += entry.at(1).get<std::int64_t>();
+  // A weight has its rows on every rank that looks at it.
+  for (const auto& entry : theirs.at("weights")) {
+    Maxima& into = weights_[linears.at(entry.at(0).get<std::string>())];
+    into.rows = std::max(into.rows, join(into, entry));
+  }
+  for (const auto& entry : theirs.at("outputs")) {
+    Maxima& into = outputs_[linears.at(entry.at(0).get<std::string>())];
+    into.rows += join(into, entry);
+  }
+  for (const auto& entry : theirs.at("operands")) {
+    Maxima& into = operands_[{entry.at(0).at(0).get<int>(),
+                              static_cast<Operand>(entry.at(0).at(1).get<int>())}];
+    into.rows += join(into, entry);
+  }
+}
+
 }  // namespace whit::pipeline

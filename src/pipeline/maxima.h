@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "compute/backend.h"
 #include "model/observer.h"
+#include "pipeline/ranks.h"
 #include "stats/ranges.h"
 
 namespace whit::pipeline {
@@ -61,6 +63,9 @@ class MaximaObserver final : public model::Observer {
   // Rows that each hidden state had, watched or not; 0: none.
   std::int64_t rows(const stats::TapId& site) const;
 
+  // Afterwards every rank knows what all of them saw.
+  void merge(const Ranks& ranks);
+
   // Of what the forward does not show: the head's.
   void watch_input(const stats::TapId& site, tensor::ConstMatrixView x);
 
@@ -75,6 +80,8 @@ class MaximaObserver final : public model::Observer {
   void mixture(const model::LayerSpec& layer, tensor::ConstMatrixView y) override;
 
  private:
+  nlohmann::json to_json() const;
+  void merge(const nlohmann::json& theirs);
   void fold(Maxima& into, stats::Range range, std::int64_t rows, const std::string& name) const;
   void fold_operand(const model::LayerSpec& layer, Operand operand, stats::Range range,
                     std::int64_t rows);

@@ -13,6 +13,7 @@
 #include "formats/inc_measurement.h"
 #include "model/forward.h"
 #include "model/inventory.h"
+#include "model/shares.h"
 #include "pipeline/activation_file.h"
 #include "pipeline/calibration_sequences.h"
 #include "pipeline/inc_layout.h"
@@ -123,6 +124,7 @@ void WatchedForward::run(MaximaObserver* observer,
                          const std::function<void(std::int64_t, std::int64_t)>& after) const {
   const auto runner = model::make_plain_runner(backend, weights, nullptr, observer);
   model::ForwardContext context{backend, weights, store, sequences, *runner, nullptr, observer};
+  context.ranks = ranks.get();
   const auto total = static_cast<std::int64_t>(spec.layers.size());
   model::forward_embedding(context, spec);
   for (std::int64_t i = 0; i < total; ++i) {
@@ -136,7 +138,9 @@ void WatchedForward::watch_head(MaximaObserver& observer) const {
   model::ForwardContext context{backend, weights, store, sequences, *runner};
   const model::WeightHandle head = weights.linear(spec.head);
   if (observer.wants_weight(spec.head)) observer.weight(spec.head, head->matrix());
-  for (const model::Tile& tile : model::tiles_of(sequences)) {
+  const model::Shares shares(ranks.get(), sequences);
+  for (const std::size_t i : shares.own()) {
+    const model::Tile& tile = shares.tiles()[i];
     const auto x = model::forward_head_input(context, spec, tile.first_row, tile.rows);
     observer.watch_input(spec.head.reads, x.matrix());
     if (!observer.wants_output(spec.head)) continue;
@@ -164,14 +168,17 @@ MeasureResult measure(const MeasureJob& job, compute::Backend& backend, base::Ev
                                         spec.vocabulary, events, result.warnings);
   result.samples = sequences.count();
   result.tokens = sequences.tokens();
-  prepare_measurements(job, result.run);
+  const Ranks ranks(job.ranks);
+  if (ranks.is_root()) prepare_measurements(job, result.run);
+  ranks.barrier();
   result.spilled = spills(spec, result.tokens, job.max_memory_bytes);
+  if (result.spilled) base::ensure_writable_directory(job.out);
   const auto store =
       result.spilled ? make_file_store(backend, job.out) : model::make_memory_store(backend);
   const auto weights = model::make_checkpoint_weights(checkpoint, backend);
 
   MaximaObserver observer(backend, layout.wanted());
-  const WatchedForward forward{backend, spec, *weights, *store, sequences};
+  const WatchedForward forward{backend, spec, *weights, *store, sequences, ranks};
   const auto start = std::chrono::steady_clock::now();
   forward.run(&observer, [&](std::int64_t done, std::int64_t total) {
     cancel.throw_if_cancelled();
@@ -183,12 +190,13 @@ MeasureResult measure(const MeasureJob& job, compute::Backend& backend, base::Ev
     base::trim_heap();
   });
   if (observer.wants_weight(spec.head)) forward.watch_head(observer);
+  observer.merge(ranks);
   result.forward_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.experts = expert_tokens(layout, observer);
   report_unseen(result);
   for (const auto& warning : result.warnings) events.emit({"warning", {{"text", warning}}});
-  write_files(job, layout, observer, result);
+  if (ranks.is_root()) write_files(job, layout, observer, result);
   return result;
 }
 

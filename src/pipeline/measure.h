@@ -30,6 +30,7 @@ struct WatchedForward {
   model::WeightSource& weights;
   model::ActivationStore& store;
   const model::Sequences& sequences;
+  Ranks ranks = Ranks(nullptr);
 
   void run(MaximaObserver* observer,
            const std::function<void(std::int64_t, std::int64_t)>& after) const;
@@ -47,6 +48,8 @@ struct MeasureJob {
   data::SampleArgs samples;
   std::uint64_t max_memory_bytes = 0;  // 0: no limit
   bool overwrite = false;
+  // Who share the job, all with the same arguments; null: this process does all of it.
+  comm::Communicator* ranks = nullptr;
 };
 
 // Tokens that each expert of a layer saw.
@@ -70,9 +73,11 @@ struct MeasureResult {
 // mod_list of rank 0 of 1, and TOKENS.csv, the tokens that each module and expert saw. Weights and
 // hidden states of one layer are in memory, or hidden states in unlinked files of `out` where they
 // do not fit; the files' bytes depend neither on that nor on threads. Events: "samples",
-// "progress", "note", "warning". Errors: those of draw_samples and load_spec; kInput (subject: the
-// config's key, or the tensor) for another mode and for what is not finite; kUnsupported for
-// observers that take no maxima; kUsage where `out` holds the run's files already; kResource.
+// "progress", "note", "warning". Of several ranks the root writes what one process would; the
+// others have no files in their results. Errors: those of draw_samples and load_spec; kInput
+// (subject: the config's key, or the tensor) for another mode and for what is not finite;
+// kUnsupported for observers that take no maxima; kUsage where `out` holds the run's files already;
+// kResource.
 MeasureResult measure(const MeasureJob& job, compute::Backend& backend, base::EventSink& events,
                       const base::CancelToken& cancel);
 

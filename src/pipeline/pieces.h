@@ -19,6 +19,11 @@ inline std::int64_t total_rows(const model::Stage& stage) {
   return first_row_of(stage, stage.piece_rows.size());
 }
 
+// The token of a piece's first row, or of an expert's piece its first row in the stage.
+inline std::int64_t row_of_piece(const model::Stage& stage, std::size_t piece) {
+  return stage.piece_tokens.empty() ? first_row_of(stage, piece) : stage.piece_tokens[piece];
+}
+
 // The pieces of one stage: computed once and kept where there is memory for it, else computed
 // again.
 class Pieces {

@@ -69,6 +69,7 @@ class Job {
         backend_(backend),
         events_(events),
         cancel_(cancel),
+        ranks_(args.ranks),
         plan_(make_plan(source, args.recipe)),
         source_weights_(model::make_checkpoint_weights(source, backend)),
         output_weights_(make_output_weights(*plan_, *source_weights_, backend)) {}
@@ -76,7 +77,8 @@ class Job {
   RunResult run() {
     const auto start = std::chrono::steady_clock::now();
     for (const auto& note : plan_->bound.notes) events_.emit({"note", {{"text", note}}});
-    if (args_.existing == ExistingOutput::kResume && is_finished(*plan_, source_, args_.output)) {
+    plan_->expert_block = ranks_.least(plan_->expert_block);
+    if (finished_already()) {
       events_.emit({"note", {{"text", args_.output.string() + " is finished already"}}});
       result_.resumed = true;
     } else {
@@ -93,20 +95,33 @@ class Job {
   }
 
  private:
+  bool finished_already() const {
+    const bool finished = args_.existing == ExistingOutput::kResume && ranks_.is_root() &&
+                          is_finished(*plan_, source_, args_.output);
+    return ranks_.largest(finished ? 1 : 0) > 0;
+  }
+
   void open_output() {
+    if (ranks_.is_root()) open_journal();
+    const std::vector<StepRecord> none;
+    finished_ = broadcast_finished(ranks_, journal_ ? journal_->finished() : none);
+    result_.resumed = finished_.count > 0;
+    if (plan_->activations_in_file) base::ensure_writable_directory(args_.output);
+  }
+
+  void open_journal() {
     prepare_output(args_.output, source_.folder(), args_.existing);
     const auto job = describe_job(source_, *plan_, sequences_, backend_.name());
     journal_.emplace(args_.existing == ExistingOutput::kResume ? Journal::resume(args_.output, job)
                                                                : Journal::begin(args_.output, job));
     check_free_space(args_.output, *plan_, journal_->finished());
-    result_.resumed = !journal_->finished().empty();
     for (const auto& record : journal_->finished()) take(record);
   }
 
   // Steps up to the last unfinished one; finished ones are only passed through, with the weights
   // that they wrote, to bring the hidden states to where work goes on.
   void run_steps() {
-    const std::size_t finished = journal_->finished().size();
+    const std::size_t finished = finished_.count;
     if (finished == plan_->steps.size()) return;
     const bool forward = sequences_.tokens() > 0;
     if (forward) store_ = make_store();
@@ -135,7 +150,7 @@ class Job {
 
   void quantize_step(std::size_t index, bool forward) {
     const Step& step = plan_->steps[index];
-    StepWriter writer(*plan_, index, source_, *output_weights_, backend_, args_.output);
+    StepWriter writer(*plan_, index, source_, *output_weights_, backend_, args_.output, ranks_);
     StepRecord record;
     record.step = step.name;
     if (step.layer != nullptr && plan_->bound.recipe.method == Method::kFp8) {
@@ -143,20 +158,22 @@ class Job {
     } else if (step.layer != nullptr && forward) {
       if (teacher_ && !is_kept(step)) teacher_->advance(step, true);
       CalibratingRunner runner({*plan_, backend_, *source_weights_, *output_weights_, *store_,
-                                sequences_, teacher_.get(), writer, events_, cancel_});
+                                sequences_, teacher_.get(), writer, ranks_, events_, cancel_});
       advance(step, *output_weights_, runner);
       record.weights = runner.take_records();
       record.warnings = runner.take_warnings();
     } else if (step.layer != nullptr) {
       record.weights = round_layer(*step.layer, writer);
     } else if (forward && step.head) {
-      if (teacher_)
+      if (teacher_ && ranks_.is_root())
         refit_head({*plan_, backend_, *source_weights_, *store_, *teacher_}, teacher_->sequences(),
                    writer);
     } else if (forward) {
       embed();
     }
     record.shards = writer.finish();
+    gather_record(ranks_, step.layer, record, events_);
+    if (!ranks_.is_root()) return;
     take(record);
     journal_->append(std::move(record));
   }
@@ -164,20 +181,24 @@ class Job {
   void quantize_to_fp8(const Step& step, bool forward, StepWriter& writer, StepRecord& record) {
     if (!fp8_) {
       fp8_ = std::make_unique<Fp8Quantizer>(*plan_, source_, *source_weights_, backend_);
-      record.warnings = fp8_->warnings();
+      if (ranks_.is_root()) record.warnings = fp8_->warnings();
       for (const auto& text : record.warnings) events_.emit({"warning", {{"text", text}}});
     }
     if (!forward) {
-      record.weights = fp8_->write_layer(*step.layer, is_kept(step), writer, cancel_);
+      record.weights = fp8_->write_layer(*step.layer, is_kept(step), ranks_, writer, cancel_);
       return;
     }
     Fp8Runner runner(
-        {*plan_, *step.layer, backend_, *output_weights_, *fp8_, writer, events_, cancel_});
+        {*plan_, *step.layer, backend_, *output_weights_, *fp8_, writer, ranks_, events_, cancel_});
     CacheMaxima cache(backend_);
     const bool cached = plan_->bound.recipe.fp8.kv_cache && !is_kept(step);
     advance(step, *output_weights_, runner, cached ? &cache : nullptr);
     source_weights_->release(step.layer->index);
-    if (cached) fp8_->write_cache(*step.layer, cache.maxima(), writer);
+    if (cached) {
+      const MeasuredMaxima::Cache seen{ranks_.largest(cache.maxima().key),
+                                       ranks_.largest(cache.maxima().value)};
+      if (ranks_.is_root()) fp8_->write_cache(*step.layer, seen, writer);
+    }
     record.weights = runner.take_records();
     for (auto& text : runner.take_warnings()) record.warnings.push_back(std::move(text));
   }
@@ -192,10 +213,7 @@ class Job {
     if (step.layer == nullptr) return embed();
     if (teacher_ && !is_kept(step)) teacher_->advance(step, false);
     if (!shards_) {
-      std::vector<std::string> files;
-      for (const auto& record : journal_->finished())
-        for (const auto& shard : record.shards) files.push_back(shard.file);
-      shards_.emplace(Checkpoint::open_shards(args_.output, files));
+      shards_.emplace(Checkpoint::open_shards(args_.output, finished_.files));
       resumed_weights_ = make_resumed_weights(*plan_, *output_weights_, *shards_, backend_);
     }
     const auto runner = model::make_plain_runner(backend_, *resumed_weights_);
@@ -212,6 +230,7 @@ class Job {
                model::Observer* observer = nullptr) {
     model::ForwardContext context{backend_, weights, *store_, sequences_, runner};
     context.observer = observer;
+    context.ranks = ranks_.get();
     if (is_kept(step)) return;
     if (step.mtp)
       model::forward_mtp_layer(context, plan_->spec, *step.layer);
@@ -223,8 +242,9 @@ class Job {
   // Without calibration text: every weight is rounded on its own.
   std::vector<WeightRecord> round_layer(const model::LayerSpec& layer, StepWriter& writer) {
     std::vector<WeightRecord> records;
+    std::size_t turn = 0;
     for (const auto* linear : model::linears_of(layer)) {
-      if (!plan_->bound.quantizes(*linear)) continue;
+      if (!plan_->bound.quantizes(*linear) || ranks_.turn(turn++) != ranks_.rank()) continue;
       cancel_.throw_if_cancelled();
       const auto weight = source_weights_->linear(*linear);
       scheme::GroupedInt quantized =
@@ -254,6 +274,11 @@ class Job {
   }
 
   void finish() {
+    if (ranks_.is_root()) write_rest();
+    ranks_.barrier();
+  }
+
+  void write_rest() {
     carry_over_files(source_.folder(), args_.output);
     write_index(*plan_, args_.output);
     write_inc_config(*plan_, args_.output);
@@ -275,13 +300,15 @@ class Job {
   compute::Backend& backend_;
   base::EventSink& events_;
   const base::CancelToken& cancel_;
+  Ranks ranks_;
   std::unique_ptr<Plan> plan_;
   std::unique_ptr<model::WeightSource> source_weights_;
   std::unique_ptr<model::WeightSource> output_weights_;
   std::unique_ptr<model::StageRunner> no_runner_ =
       model::make_plain_runner(backend_, *output_weights_);
   model::Sequences sequences_;
-  std::optional<Journal> journal_;
+  std::optional<Journal> journal_;  // the root's
+  FinishedSteps finished_;
   std::unique_ptr<model::ActivationStore> store_;
   std::unique_ptr<Teacher> teacher_;
   std::unique_ptr<Fp8Quantizer> fp8_;

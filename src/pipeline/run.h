@@ -9,6 +9,7 @@
 #include "base/cancel.h"
 #include "base/event.h"
 #include "checkpoint/checkpoint.h"
+#include "comm/communicator.h"
 #include "compute/backend.h"
 #include "pipeline/plan.h"
 #include "pipeline/recipe.h"
@@ -45,13 +46,17 @@ struct RunArgs {
   Recipe recipe;
   std::filesystem::path output;
   ExistingOutput existing = ExistingOutput::kRefuse;
+  // Who share the job, all with the same arguments; null: this process does all of it.
+  comm::Communicator* ranks = nullptr;
 };
 
 // Quantizes `checkpoint` into args.output. The folder has a config.json only when it is whole.
 // Events: "step" {name, index, count, resumed}, "progress" {done_flops, total_flops}, "weight" (the
 // fields of WeightRecord), "expert_topped_up" {name, routed, extra}, "warning" {text}, "note"
-// {text}. Errors: those of make_plan and draw_samples; kUsage where the output exists and
-// `existing` says refuse, or where a resumed job differs from the one begun; kInterrupted.
+// {text}. Of several ranks the root (0) writes the files, and it alone has records in its result;
+// the bytes are those that one process writes. Errors: those of make_plan and draw_samples; kUsage
+// where the output exists and `existing` says refuse, or where a resumed job differs from the one
+// begun; kInterrupted.
 RunResult run(const checkpoint::Checkpoint& checkpoint, const RunArgs& args,
               compute::Backend& backend, base::EventSink& events, const base::CancelToken& cancel);
 

@@ -1,5 +1,7 @@
 #include "pipeline/step_writer.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/error.h"
@@ -25,16 +27,59 @@ tensor::Tensor narrow(const tensor::Tensor& values, tensor::Dtype dtype) {
   return out;
 }
 
+template <typename Value>
+void append_value(const Value& value, comm::Bytes& bytes) {
+  const auto raw = std::as_bytes(std::span(&value, 1));
+  bytes.insert(bytes.end(), raw.begin(), raw.end());
+}
+
+template <typename Value>
+Value take_value(std::span<const std::byte>& bytes) {
+  Value value{};
+  base::check(bytes.size() >= sizeof value, "a rank sends whole tensors");
+  std::memcpy(&value, bytes.data(), sizeof value);
+  bytes = bytes.subspan(sizeof value);
+  return value;
+}
+
+// Name, dtype, extents and contents, for another rank of this program.
+void append_tensor(const std::string& name, const tensor::Tensor& tensor, comm::Bytes& bytes) {
+  append_value(std::uint64_t{name.size()}, bytes);
+  const auto text = std::as_bytes(std::span(name));
+  bytes.insert(bytes.end(), text.begin(), text.end());
+  append_value(tensor.dtype(), bytes);
+  append_value(std::uint64_t{tensor.shape().size()}, bytes);
+  for (const std::int64_t extent : tensor.shape()) append_value(extent, bytes);
+  const auto raw = tensor.view().raw();
+  bytes.insert(bytes.end(), raw.begin(), raw.end());
+}
+
+std::pair<std::string, tensor::Tensor> take_tensor(std::span<const std::byte>& bytes) {
+  const auto length = take_value<std::uint64_t>(bytes);
+  std::string name(reinterpret_cast<const char*>(bytes.data()), length);
+  bytes = bytes.subspan(length);
+  const auto dtype = take_value<tensor::Dtype>(bytes);
+  tensor::Shape shape(take_value<std::uint64_t>(bytes));
+  for (std::int64_t& extent : shape) extent = take_value<std::int64_t>(bytes);
+  tensor::Tensor tensor(shape, dtype);
+  const auto count = static_cast<std::size_t>(tensor.bytes());
+  base::check(bytes.size() >= count, "a rank sends whole tensors");
+  std::copy_n(bytes.data(), count, tensor.data());
+  bytes = bytes.subspan(count);
+  return {std::move(name), std::move(tensor)};
+}
+
 }  // namespace
 
 StepWriter::StepWriter(const Plan& plan, std::size_t step, const checkpoint::Checkpoint& source,
                        model::WeightSource& weights, compute::Backend& backend,
-                       std::filesystem::path folder)
+                       std::filesystem::path folder, Ranks ranks)
     : format_(plan.bound.recipe.format),
       source_(source),
       weights_(weights),
       backend_(backend),
-      folder_(std::move(folder)) {
+      folder_(std::move(folder)),
+      ranks_(ranks) {
   for (const auto& shard : plan.shards)
     if (shard.step == step) shards_.push_back(&shard);
 }
@@ -71,13 +116,32 @@ tensor::Dtype StepWriter::dtype_of(const std::string& name) const {
   base::fail(base::ErrorKind::kBug, name, "is not written by this step");
 }
 
+void StepWriter::exchange() {
+  if (!ranks_.several()) return;
+  comm::Bytes sent;
+  if (!ranks_.is_root()) {
+    for (const auto& [name, tensor] : waiting_) append_tensor(name, tensor, sent);
+    waiting_.clear();
+  }
+  const auto received = ranks_.communicator().gather_v(0, sent);
+  for (const auto& bytes : received)
+    for (std::span<const std::byte> rest(bytes); !rest.empty();) {
+      auto [name, tensor] = take_tensor(rest);
+      waiting_.insert_or_assign(std::move(name), std::move(tensor));
+    }
+  advance();
+}
+
 std::vector<ShardRecord> StepWriter::finish() {
+  exchange();
+  if (!ranks_.is_root()) return {};
   advance();
   base::check(shard_ == shards_.size(), "every tensor of a finished step was written");
   return std::move(records_);
 }
 
 void StepWriter::advance() {
+  if (!ranks_.is_root()) return;
   while (shard_ < shards_.size()) {
     const OutputShard& shard = *shards_[shard_];
     if (!writer_)

@@ -12,16 +12,19 @@
 #include "model/weights.h"
 #include "pipeline/journal.h"
 #include "pipeline/plan.h"
+#include "pipeline/ranks.h"
 
 namespace whit::pipeline {
 
 // Writes the shards of one step in the plan's order, whatever order the weights come in: packed
-// ones as the quantizer hands them over, copies and dequantized ones when their turn comes.
+// ones as the quantizer hands them over, copies and dequantized ones when their turn comes. Of
+// several ranks the root writes; the others keep what they are handed until exchange().
 class StepWriter {
  public:
   // `weights` gives the values of dequantized tensors, already rounded to their output dtype.
   StepWriter(const Plan& plan, std::size_t step, const checkpoint::Checkpoint& source,
-             model::WeightSource& weights, compute::Backend& backend, std::filesystem::path folder);
+             model::WeightSource& weights, compute::Backend& backend, std::filesystem::path folder,
+             Ranks ranks = Ranks(nullptr));
   ~StepWriter();
 
   // input_scale: of static activations.
@@ -31,7 +34,9 @@ class StepWriter {
   void cache(const model::LayerSpec& layer, float key, float value);
   // values: F32 on the device. Returns them as they will be read: rounded to the output's dtype.
   model::WeightHandle refitted(const std::string& name, const tensor::Tensor& values);
-  // Every shard durable; kBug where a packed tensor never came.
+  // The root gets what the others have. Called by all ranks together.
+  void exchange();
+  // Every shard durable; kBug where a packed tensor never came. No records but on the root.
   std::vector<ShardRecord> finish();
 
  private:
@@ -44,6 +49,7 @@ class StepWriter {
   model::WeightSource& weights_;
   compute::Backend& backend_;
   std::filesystem::path folder_;
+  Ranks ranks_;
   std::vector<const OutputShard*> shards_;
   std::size_t shard_ = 0;
   std::size_t tensor_ = 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "compute/backend.h"
 
@@ -11,6 +12,9 @@ namespace whit::stats {
 class CrossGram {
  public:
   CrossGram(compute::Backend& backend, std::int64_t y_width, std::int64_t x_width);
+  // From a sum made elsewhere: F32 [y_width, x_width] on the backend's device.
+  CrossGram(compute::Backend& backend, tensor::Tensor sum, std::int64_t tokens)
+      : backend_(&backend), tokens_(tokens), sum_(std::move(sum)) {}
 
   // Folds in the rows of y[T, y_width] and x[T, x_width].
   void observe(tensor::ConstMatrixView y, tensor::ConstMatrixView x);
