@@ -18,7 +18,7 @@ for group in "$@"; do
                  libpcre2-dev libutf8proc-dev libicu-dev libsentencepiece-dev
                  libopenblas-dev libgtest-dev zlib1g-dev libzstd-dev libzip-dev) ;;
     test) wanted+=(clang libclang-rt-dev libomp-dev clang-format-14 clang-tidy-14 python3-venv
-                   ca-certificates)
+                   libopenmpi-dev openmpi-bin ca-certificates)
           pyarrow=yes ;;
     parquet) required+=(python3-venv ca-certificates)
              pyarrow=yes ;;
