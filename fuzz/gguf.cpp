@@ -1,7 +1,6 @@
 #include "text/gguf.h"
 
-#include "expect.h"
-#include "text/utf8.h"
+#include "streams.h"
 
 // A vocabulary that is accepted encodes into itself and decodes to text.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -12,8 +11,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const char* text : {"", "a b  ab\n12 <s>x", "naïve 字😀 \xF0\x9F"}) {
       const auto ids = tokenizer->encode(text, true);
       for (const TokenId id : ids) require(id >= 0 && id < tokenizer->vocabulary());
-      require(is_utf8(tokenizer->decode(ids, false)));
+      require_streams(*tokenizer, ids, false, true);
     }
+    require_streams(*tokenizer, any_ids(data, size, tokenizer->vocabulary()), true, true);
   });
   return 0;
 }

@@ -1,8 +1,7 @@
 #include "text/tiktoken.h"
 
-#include "expect.h"
+#include "streams.h"
 #include "text/ranked_tokens.h"
-#include "text/utf8.h"
 
 // A list of ranks, or tekken.json, that is accepted encodes and gives the text back.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -17,8 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const char* text : {"", "a b  ab\n12 <s>x", "naïve 字😀 \xF0\x9F"}) {
       const auto ids = tokenizer->encode(text, false);
       for (const TokenId id : ids) require(id >= 0 && id < tokenizer->vocabulary());
-      require(is_utf8(tokenizer->decode(ids, false)));
+      require_streams(*tokenizer, ids, false, false);
     }
+    require_streams(*tokenizer, any_ids(data, size, tokenizer->vocabulary()), true, false);
   });
   return 0;
 }

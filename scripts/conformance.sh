@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # conformance.sh WHIT: what whit writes, read by the packages that others use. Installs the pinned
 # packages of scripts/conformance/requirements.txt into build-conformance/venv (some gigabytes), or
-# uses the interpreter in $PYTHON. Work lies in build-conformance/.
+# uses the interpreter in $PYTHON. Work lies in build-conformance/. A comparison that fails does not
+# stop the others; the last line names those that failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 whit=$(realpath "$1")
@@ -18,6 +19,15 @@ if [ -z "$python" ]; then
   fi
 fi
 
+failed=()
+# compare WHAT SCRIPT ARGUMENT...
+compare() {
+  local what=$1 script=$2
+  shift 2
+  printf '== %s\n' "$what"
+  "$python" "scripts/conformance/$script" "$@" || failed+=("$what")
+}
+
 quantize() {
   local name=$1
   shift
@@ -25,33 +35,22 @@ quantize() {
     --num-calibration-samples 32 --max-sequence-length 256 --overwrite --quiet "$@" >/dev/null
 }
 
-printf '== every linear, symmetric\n'
 quantize all-linears
-"$python" scripts/conformance/transformers_load.py "$whit" "$work/all-linears"
-
-printf '== routed experts only\n'
 quantize only-experts --quantize-only-experts
-"$python" scripts/conformance/transformers_load.py "$whit" "$work/only-experts"
-
-printf '== packed weights, both ways\n'
 quantize asymmetric --asym
 quantize int8-channel --bits 8 --group-size channel --method rtn
-"$python" scripts/conformance/formats.py "$whit" "$work/all-linears" "$work/only-experts" \
+compare 'every linear, symmetric' transformers_load.py "$whit" "$work/all-linears"
+compare 'routed experts only' transformers_load.py "$whit" "$work/only-experts"
+compare 'packed weights, both ways' formats.py "$whit" "$work/all-linears" "$work/only-experts" \
   "$work/asymmetric" "$work/int8-channel"
-
-printf '== random tiny checkpoints of every architecture\n'
-"$python" scripts/conformance/random_architectures.py "$whit"
-
-printf '== tiny models of every architecture, quantized\n'
-"$python" scripts/conformance/tiny_models_load.py "$whit"
+compare 'random tiny checkpoints of every architecture' random_architectures.py "$whit"
+compare 'tiny models of every architecture, quantized' tiny_models_load.py "$whit"
 
 # Whole tokenizers and real templates are not in the repository; each script says what it leaves out.
 shared=../shared/tokenizers
 
-printf '== golden files of text, jinja and data, made anew\n'
-"$python" scripts/conformance/goldens.py
+compare 'golden files, made anew' goldens.py
 
-printf '== tokenizers\n'
 ranks=()
 tokenizers=(demo/moe-15m/tokenizer.json tests/golden/text/tiny.model)
 if [ -d "$shared" ]; then
@@ -62,21 +61,19 @@ if [ -d "$shared" ]; then
 else
   printf 'LEFT OUT: no %s\n' "$shared"
 fi
-"$python" scripts/conformance/tokenizers_compare.py "$whit" "${tokenizers[@]}" "${ranks[@]}" --text demo/text/calibration.jsonl
+compare tokenizers tokenizers_compare.py "$whit" "${tokenizers[@]}" "${ranks[@]}" \
+  --text demo/text/calibration.jsonl
 
-printf '== datasets\n'
 # PANDAS_PYTHONS: interpreters with other versions of pandas, which write pickles too.
 read -ra pandas <<<"${PANDAS_PYTHONS-}"
-"$python" scripts/conformance/data.py "$whit" "$work/data" "${pandas[@]}"
+compare datasets data.py "$whit" "$work/data" "${pandas[@]}"
+compare 'chat templates' templates.py "$whit"
+compare 'chats of calibration data' chats.py "$whit" "$work/chats"
+compare 'calibration files of Intel Neural Compressor' inc_files.py "$whit" "$work/inc"
+compare 'FP8 checkpoints' fp8_checkpoints.py "$whit" "$work/fp8"
 
-printf '== chat templates\n'
-"$python" scripts/conformance/templates.py "$whit"
-
-printf '== chats of calibration data\n'
-"$python" scripts/conformance/chats.py "$whit" "$work/chats"
-
-printf '== calibration files of Intel Neural Compressor\n'
-"$python" scripts/conformance/inc_files.py "$whit" "$work/inc"
-
-printf '== FP8 checkpoints\n'
-"$python" scripts/conformance/fp8_checkpoints.py "$whit" "$work/fp8"
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'FAILED: %s\n' "$(IFS=';'; echo "${failed[*]}")"
+  exit 1
+fi
+echo 'all comparisons hold'

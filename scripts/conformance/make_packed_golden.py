@@ -3,10 +3,11 @@
 decodes them to in fp32. Read by tests/formats/packed_golden_test.cpp; rerun only to change the cases.
 
     pip install -r scripts/conformance/requirements.txt
-    python scripts/conformance/make_packed_golden.py
+    python scripts/conformance/make_packed_golden.py [FOLDER]
 """
 import json
 import pathlib
+import sys
 
 import torch
 from safetensors.torch import save_file
@@ -30,11 +31,12 @@ def main():
                 schemes[module] = scheme
                 expected[module] = packing.decode(packed, scheme).contiguous()
                 tensors |= {f"{module}.{name}": tensor.contiguous() for name, tensor in packed.items()}
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, FOLDER / "model.safetensors", metadata={"format": "pt"})
-    save_file(expected, FOLDER / "decoded.bin", metadata={"format": "pt"})
+    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(expected, folder / "decoded.bin", metadata={"format": "pt"})
     config = {"model_type": "golden", "quantization_config": packing.config_of(schemes)}
-    (FOLDER / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
 
 
 if __name__ == "__main__":

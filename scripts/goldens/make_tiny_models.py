@@ -22,6 +22,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from layer_norm_models import LAYER_NORM_CASES
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3RMSNorm
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 T = 40
 DEEPSEEK = dict(
     model_type="deepseek_v3", architectures=["DeepseekV3ForCausalLM"], vocab_size=72, hidden_size=84, intermediate_size=100,
@@ -350,7 +351,7 @@ def make_demo_mtp(demo, out):
         scratch = pathlib.Path(scratch)
         write_reference_folder(scratch, config, {n: w for n, w in values.items() if not n.startswith(extra)})
         model = load_reference(scratch)
-        ids = torch.tensor(json.loads((out.parent / "moe-15m" / "reference.json").read_text())["fp8deq"]["prompt_ids"])
+        ids = torch.tensor(json.loads((ROOT / "tests/golden/moe-15m/reference.json").read_text())["fp8deq"]["prompt_ids"])
         rows = torch.tensor([5, len(ids) - 2])
         logits = mtp_logits(model, values, ids)[0][rows]
     save_file({"rows": rows.to(torch.int32), "logits": logits.contiguous()}, out / "moe-15m-mtp.safetensors")

@@ -8,6 +8,7 @@
 #include "text/hugging_face.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
+#include "text/utf8.h"
 
 namespace whit::text {
 namespace {
@@ -22,7 +23,11 @@ Json read_golden(const char* name) {
 std::string stream(const Tokenizer& tokenizer, const Ids& ids, bool skip_special) {
   StreamDecoder decoder(tokenizer, skip_special);
   std::string out;
-  for (const TokenId id : ids) out += decoder.push(id);
+  for (const TokenId id : ids) {
+    const std::string part = decoder.push(id);
+    EXPECT_TRUE(is_utf8(part));
+    out += part;
+  }
   return out + decoder.finish();
 }
 

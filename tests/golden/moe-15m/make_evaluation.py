@@ -1,12 +1,13 @@
 """Makes evaluation.json: transformers' perplexity of the demo model on the demo's evaluation text.
 
-    python make_evaluation.py      needs torch 2.15, transformers 5.24, safetensors, tokenizers
+    python make_evaluation.py [FILE]      needs torch 2.15, transformers 5.24, safetensors, tokenizers
 
 The FP8 blocks are dequantized in fp32; 4,096 tokens, BOS once, windows of 512 that do not overlap,
 the first token of each window is not scored.
 """
 import json
 import pathlib
+import sys
 import tempfile
 
 import torch
@@ -54,7 +55,8 @@ def main():
             logits = model(window[None]).logits[0, :-1]
             total += torch.nn.functional.cross_entropy(logits.double(), window[1:], reduction="sum").item()
             count += WINDOW - 1
-    (HERE / "evaluation.json").write_text(json.dumps(
+    out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "evaluation.json"
+    out.write_text(json.dumps(
         {"max_tokens": MAX_TOKENS, "tokens": count, "nll_nats": total / count}, indent=1) + "\n")
 
 
