@@ -100,6 +100,27 @@ void declare_calibration(CLI::App& app, QuantizeFlags& flags) {
                "keep activations in a file");
 }
 
+// What would be ignored is refused: of integers with FP8, and of FP8 with integers.
+void refuse_other_methods_flags(const CLI::App& app, pipeline::Method method) {
+  const bool fp8 = method == pipeline::Method::kFp8;
+  static const std::vector<std::string> kOfIntegers{"--bits",
+                                                    "--sym",
+                                                    "--rel-damp",
+                                                    "--block-size",
+                                                    "--quantization-order",
+                                                    "--quantization-scale"};
+  static const std::vector<std::string> kOfFp8{"--weight-scales", "--activations", "--kv-cache",
+                                               "--target",        "--fp8-format",  "--scale-method",
+                                               "--measurements"};
+  for (const auto& name : fp8 ? kOfIntegers : kOfFp8) {
+    const CLI::Option* option = app.get_option_no_throw(name);
+    if (option != nullptr && option->count() > 0)
+      base::fail(base::ErrorKind::kUsage, name,
+                 "given with --method {}, which does not read it; expected {}",
+                 pipeline::name_of(method), fp8 ? "--method gptq or rtn" : "--method fp8");
+  }
+}
+
 }  // namespace
 
 void declare_method_flags(CLI::App& app, QuantizeFlags& flags) {
@@ -119,6 +140,7 @@ void declare_shared_flags(CLI::App& app, QuantizeFlags& flags) {
 
 std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app) {
   auto flags = std::make_shared<QuantizeFlags>();
+  flags->app = &app;
   app.add_option("--bits", flags->recipe.bits, "bits of a code: 4 or 8")
       ->type_name("N")
       ->capture_default_str();
@@ -131,6 +153,7 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session,
   using tensor::Dtype;
   pipeline::Recipe recipe = flags.recipe;
   recipe.method = method_of(flags.method);
+  if (flags.app != nullptr) refuse_other_methods_flags(*flags.app, recipe.method);
   read_group_size(flags.group_size, recipe);
   recipe.symmetric = flags.symmetric;
   recipe.order = choose<quant::ColumnOrder>(
@@ -164,6 +187,9 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session,
     recipe.calibration = "(a text to be named)";
   recipe.samples = samples_from(flags.samples, session);
   recipe.max_memory = session.memory_flag_bytes();
+  // What is free is for all ranks of this machine.
+  if (recipe.max_memory == 0 && session.ranks().local_size() > 1)
+    recipe.max_memory = session.max_memory_bytes() / 10 * 9;
   pipeline::validate(recipe);
   return recipe;
 }

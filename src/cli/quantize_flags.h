@@ -26,7 +26,8 @@ struct QuantizeFlags {
   RefinementFlags refinement;
   Fp8Flags fp8;
   SampleFlags samples;
-  pipeline::Recipe recipe;  // what needs no reading
+  pipeline::Recipe recipe;        // what needs no reading
+  const CLI::App* app = nullptr;  // knows which of them were given
 };
 
 std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app);

@@ -33,7 +33,7 @@ class Session {
   base::CancelToken& cancel();
   int signal() const { return token_.signal(); }
 
-  comm::Communicator& ranks() { return ranks_; }
+  comm::Communicator& ranks() const { return ranks_; }
 
   // Processor threads that --threads allows.
   int threads() const;

@@ -1,10 +1,13 @@
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "cli/choose.h"
 #include "cli/session.h"
 #include "cli/verb.h"
+#include "pipeline/run.h"
 #include "runtime/convert.h"
 
 namespace whit::cli {
@@ -12,18 +15,63 @@ namespace whit::cli {
 namespace verb_convert {
 
 struct Flags {
-  std::string model, out, to = "bf16";
+  std::string model, out, to = "bf16", target = "generic";
   bool overwrite = false;
 };
+
+// FP8 as another FP8: the same weights with other scales, one in memory at a time.
+std::optional<scheme::Strategy> fp8_of(const std::string& name) {
+  if (name == "fp8-channel") return scheme::Strategy::kChannel;
+  if (name == "fp8-block") return scheme::Strategy::kBlock;
+  return std::nullopt;
+}
 
 tensor::Dtype dtype_of(const std::string& name) {
   if (name == "f32" || name == "float32") return tensor::Dtype::kF32;
   if (name == "bf16" || name == "bfloat16") return tensor::Dtype::kBF16;
   if (name == "f16" || name == "float16") return tensor::Dtype::kF16;
-  base::fail(base::ErrorKind::kUnsupported, "--to", "{}; expected f32, bf16 or f16", name);
+  base::fail(base::ErrorKind::kUnsupported, "--to",
+             "{}; expected f32, bf16, f16, fp8-channel or fp8-block", name);
+}
+
+// Weights that are FP8 blocks stay as exact as they are: decoded in fp32, scaled anew.
+int run_fp8(Session& session, const Flags& flags, scheme::Strategy strategy) {
+  pipeline::RunArgs args;
+  args.recipe.method = pipeline::Method::kFp8;
+  args.recipe.format = formats::WeightFormat::kFloatQuantized;
+  args.recipe.fp8.strategy = strategy;
+  args.recipe.fp8.activations = pipeline::Fp8Activations::kDynamic;
+  args.recipe.fp8.target.device =
+      choose<scheme::Fp8Device>(flags.target, "--target",
+                                {{"generic", scheme::Fp8Device::kGeneric},
+                                 {"gaudi2", scheme::Fp8Device::kGaudi2},
+                                 {"gaudi3", scheme::Fp8Device::kGaudi3}});
+  args.recipe.max_memory = session.memory_flag_bytes();
+  args.output = flags.out;
+  args.existing =
+      flags.overwrite ? pipeline::ExistingOutput::kOverwrite : pipeline::ExistingOutput::kRefuse;
+  pipeline::validate(args.recipe);
+  const auto checkpoint = checkpoint::Checkpoint::open(session.model_folder(flags.model));
+  const auto result =
+      pipeline::run(checkpoint, args, session.backend(), session.events(), session.cancel());
+  const std::int64_t tensors = result.tensors_quantized + result.tensors_copied;
+  std::uint64_t bytes = 0;
+  const auto written = checkpoint::Checkpoint::open(flags.out);
+  for (const auto& name : written.names()) bytes += written.view(name).bytes();
+  session.print({{"output", flags.out},
+                 {"bytes", bytes},
+                 {"tensors", tensors},
+                 {"rescaled", result.tensors_quantized}},
+                fmt::format("{}: {} tensors, {} of them scaled anew, {}\n", flags.out, tensors,
+                            result.tensors_quantized, base::format_bytes(bytes)));
+  return 0;
 }
 
 int run(Session& session, const Flags& flags) {
+  if (const auto strategy = fp8_of(flags.to)) return run_fp8(session, flags, *strategy);
+  if (flags.target != "generic")
+    base::fail(base::ErrorKind::kUsage, "--target",
+               "{} with --to {}; expected --to fp8-channel or fp8-block", flags.target, flags.to);
   const auto dtype = dtype_of(flags.to);
   const auto checkpoint = checkpoint::Checkpoint::open(session.model_folder(flags.model));
   runtime::ConvertArgs args;
@@ -45,7 +93,15 @@ Job declare(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   app.add_option("MODEL", flags->model, "model folder or org/name[@revision]")->required();
   app.add_option("OUT", flags->out, "new folder")->required();
-  app.add_option("--to", flags->to, "f32, bf16 or f16")->type_name("DTYPE")->capture_default_str();
+  app.add_option(
+         "--to", flags->to,
+         "f32, bf16 or f16: every weight decoded; fp8-channel, fp8-block: weights as FP8 with "
+         "a scale a row or a block of 128 x 128")
+      ->type_name("DTYPE")
+      ->capture_default_str();
+  app.add_option("--target", flags->target, "of fp8: gaudi2's codes end at 240, other's at 448")
+      ->type_name("generic|gaudi2|gaudi3")
+      ->capture_default_str();
   app.add_flag("--overwrite", flags->overwrite, "replace what OUT holds");
   return [flags](Session& session) { return run(session, *flags); };
 }
@@ -53,9 +109,11 @@ Job declare(CLI::App& app) {
 }  // namespace verb_convert
 
 Verb convert_verb() {
-  return {"convert", "The checkpoint with every weight decoded",
+  return {"convert", "The checkpoint with every weight decoded, or in another FP8",
           "  whit convert demo/moe-15m moe-15m-bf16 --to bf16\n"
-          "  whit convert out out-f32 --to f32 --json\n",
+          "  whit convert out out-f32 --to f32 --json\n"
+          "  whit convert deepseek deepseek-channel --to fp8-channel\n"
+          "  whit convert deepseek deepseek-g2 --to fp8-block --target gaudi2\n",
           verb_convert::declare};
 }
 

@@ -14,7 +14,7 @@ struct Flags {
   RunFlags run;
   int ranks = 0;
   std::string out;
-  bool skip_scales = false;
+  bool skip_scales = false, link_caches = false;
 };
 
 int run(Session& session, const Flags& flags) {
@@ -25,6 +25,7 @@ int run(Session& session, const Flags& flags) {
   job.out = flags.out;
   job.placement = flags.run.placement();
   job.scales = !flags.skip_scales;
+  job.link_caches = flags.link_caches;
   auto result = pipeline::unify_measurements(job, session.cancel());
   for (const auto& name : result.incomplete)
     result.warnings.push_back(name + ": not measured on every rank; those that have it are merged");
@@ -43,6 +44,7 @@ int run(Session& session, const Flags& flags) {
                                  : "tensor_parallel"},
                  {"experts_reason", result.placement.reason},
                  {"incomplete", result.incomplete},
+                 {"linked", result.linked},
                  {"unseen_experts", std::move(unseen)},
                  {"warnings", result.warnings}},
                 paths_to_text(result.files));
@@ -56,6 +58,9 @@ Job declare(CLI::App& app) {
   app.add_option("-o,--out", flags->out, "folder for the files")->type_name("DIR")->required();
   declare_placement_flags(app, flags->run);
   app.add_flag("-s,--skip-scales", flags->skip_scales, "leave scale files alone");
+  app.add_flag("--link-caches", flags->link_caches,
+               "products of attention get the range of the cache that they read (for files of "
+               "engines that decode)");
   return [flags](Session& session) { return run(session, *flags); };
 }
 

@@ -224,6 +224,8 @@ UnifyResult unify_measurements(const UnifyJob& job, base::CancelToken& cancel) {
   const auto listed = listed_modules(run);
   for (auto& rank : unified.ranks) {
     cancel.throw_if_cancelled();
+    if (job.link_caches)
+      for (auto& name : stats::link_caches(rank)) result.linked.push_back(std::move(name));
     const std::int64_t local = job.ranks == 1 ? -1 : rank.rank;
     out.ranges = std::move(rank);
     write_rank(target, out, local, listed, result.files);

@@ -21,6 +21,7 @@ struct UnifyJob {
   std::filesystem::path out;
   std::optional<stats::ExpertPlacement> placement;  // else found in the measurements
   bool scales = true;                               // scale files beside them too
+  bool link_caches = false;                         // see stats::link_caches
 };
 
 struct UnifyResult {
@@ -29,6 +30,7 @@ struct UnifyResult {
   stats::PlacementFinding placement;
   std::vector<std::string> incomplete;
   std::vector<stats::UnseenExpert> unseen;
+  std::vector<std::string> linked;  // products that got their cache's range
   std::vector<std::string> warnings;
 };
 

@@ -290,4 +290,26 @@ std::vector<RankRanges> expand(const RankRanges& whole, int world) {
   return ranks;
 }
 
+std::vector<std::string> link_caches(RankRanges& rank) {
+  constexpr std::pair<std::string_view, std::string_view> kReaders[] = {
+      {"matmul_qk", "k_cache"},
+      {"matmul_av", "v_cache"},
+      {"matmul_qk", "latent_cache_k"},
+      {"matmul_av", "latent_cache_k"}};
+  std::vector<std::string> linked;
+  for (auto& [name, op] : rank.ops) {
+    const std::size_t last = name.find_last_of('.') + 1;  // 0 where there is no dot
+    for (const auto& [reader, cache] : kReaders) {
+      if (std::string_view(name).substr(last) != reader || op.inputs.size() < 2) continue;
+      const auto found = rank.ops.find(name.substr(0, last).append(cache));
+      if (found == rank.ops.end() || found->second.inputs.empty()) continue;
+      const Range& cached = found->second.inputs.front();
+      if (cached.size() != op.inputs[1].size() || cached == op.inputs[1]) continue;
+      op.inputs[1] = cached;
+      linked.push_back(name);
+    }
+  }
+  return linked;
+}
+
 }  // namespace whit::stats

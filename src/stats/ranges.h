@@ -109,4 +109,10 @@ std::vector<RankRanges> expand(const RankRanges& whole, int world);
 
 std::vector<UnseenExpert> unseen_experts(const RankRanges& rank);
 
+// Products of attention that read a cache get the range of what was cached: engines that decode
+// measure whatever lies in slots that nobody wrote. By names in one module, whatever stands before
+// them: matmul_qk reads k_cache, matmul_av v_cache, both latent_cache_k. Returns the products whose
+// range was another. Source: vllm-gaudi, step-3-postprocess_measure.
+std::vector<std::string> link_caches(RankRanges& rank);
+
 }  // namespace whit::stats

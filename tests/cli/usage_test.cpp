@@ -51,6 +51,9 @@ TEST(Usage, MalformedRequestsEndWith2) {
   expect_error({"--json", "inspect"}, 2, {"--json: "});
   expect_error({"quantize", demo(), "x", "--method", "magic"}, 2, {"--method: magic", "gptq, rtn"});
   expect_error({"quantize", demo(), "x", "--group-size", "some"}, 2, {"--group-size: some"});
+  expect_error({"quantize", demo(), "x", "--method", "fp8", "--bits", "4"}, 2,
+               {"--bits: given with --method fp8", "--method gptq"});
+  expect_error({"quantize", demo(), "x", "--kv-cache", "fp8"}, 2, {"--kv-cache: ", "--method fp8"});
   expect_error({"eval", demo()}, 2, {"--text: "});
   expect_error({"bench", "nothing"}, 2, {"WHAT: nothing"});
   EXPECT_EQ(whit({}).code, 2);

@@ -5,6 +5,7 @@
 #include "formats/verify.h"
 #include "numeric/float_codec.h"
 #include "pipeline/journal.h"
+#include "pipeline/measure.h"
 #include "pipeline/pipeline_demo.h"
 
 namespace whit::pipeline {
@@ -88,6 +89,75 @@ TEST_F(Fp8Run, CachesAreScaledForWhatTheyKeep) {
     EXPECT_EQ(rounding->key.scale, rounding->value.scale);
     // kv_b reads the latent, a part of the row.
     EXPECT_GE(rounding->key.scale, scale_of(written, layer + ".self_attn.kv_b_proj.input_scale"));
+  }
+}
+
+// Each scale is the maximum of the module that vLLM measures for it, over 448.
+TEST_F(Fp8Run, MeasurementsStandForText) {
+  MeasureJob measuring;
+  measuring.model = fs::path(WHIT_SOURCE_DIR) / "demo/moe-15m";
+  measuring.config.mode = formats::IncMode::kMeasure;
+  measuring.calibration = folder_ / "ids.jsonl";
+  measuring.samples = recipe().samples;
+  measuring.out = folder_ / "g3";
+  const auto backend = compute::make_cpu_backend(2);
+  base::NullSink silent;
+  const base::CancelToken never;
+  const auto measured = measure(measuring, *backend, silent, never);
+  const auto nodes =
+      nlohmann::json::parse(base::read_text_file(measured.run.path(0, "json"))).at("Nodes");
+
+  Recipe fixed = fp8(Fp8Activations::kStatic);
+  fixed.calibration.clear();
+  fixed.fp8.kv_cache = true;
+  fixed.fp8.measurements = folder_ / "g3";
+  const RunResult result = quantize("out", fixed);
+  EXPECT_EQ(result.weights.front().tokens, 0);
+  expect_verified("out");
+  const auto written = checkpoint::Checkpoint::open(folder_ / "out");
+  const auto expect_scale = [&](const std::string& name, const nlohmann::json& range) {
+    EXPECT_FLOAT_EQ(scale_of(written, name), range.at(0).at(0).get<float>() / 448) << name;
+  };
+  const std::string layer = "model.layers.1.";
+  const std::string attention = layer + "self_attn.";
+  const auto& fused = nodes.at(attention + "fused_qkv_a_proj").at("inputs").at(0);
+  expect_scale(attention + "q_a_proj.input_scale", fused);
+  expect_scale(attention + "kv_a_proj_with_mqa.input_scale", fused);
+  expect_scale(attention + "o_proj.input_scale", nodes.at(attention + "o_proj").at("inputs").at(0));
+  const auto& mixture = nodes.at(layer + "mlp.experts.moe_op");
+  for (const int expert : {0, 7, 15}) {
+    const std::string module = fmt::format("{}mlp.experts.{}.", layer, expert);
+    expect_scale(module + "gate_proj.input_scale", mixture.at("inputs").at(0));
+    expect_scale(module + "up_proj.input_scale", mixture.at("inputs").at(0));
+    expect_scale(module + "down_proj.input_scale",
+                 mixture.at("outputs").at(static_cast<std::size_t>(expert + 1)));
+  }
+  const auto rounding = formats::PackedReader(written).cache_rounding(layer + "self_attn");
+  ASSERT_TRUE(rounding);
+  const auto& latent = nodes.at(attention + "mla_attn.mla_attn.impl.latent_cache_k");
+  EXPECT_FLOAT_EQ(rounding->key.scale, latent.at("inputs").at(0).at(0).at(0).get<float>() / 448);
+  // The fused weight's scale stands at each of its parts.
+  EXPECT_EQ(scale_of(written, attention + "q_a_proj.weight_scale"),
+            scale_of(written, attention + "kv_a_proj_with_mqa.weight_scale"));
+}
+
+// A Llama's q, k and v are one weight to its servers: one scale, three times.
+TEST_F(Fp8Run, FusedWeightsShareTheLargestScale) {
+  const auto source =
+      checkpoint::Checkpoint::open(fs::path(WHIT_TEST_DATA) / "golden/model/llama_gqa_biases");
+  const auto backend = compute::make_cpu_backend(1);
+  base::NullSink silent;
+  const base::CancelToken never;
+  run(source, {fp8(Fp8Activations::kNone, Strategy::kTensor), folder_ / "out"}, *backend, silent,
+      never);
+  const auto written = checkpoint::Checkpoint::open(folder_ / "out");
+  for (const std::string layer : {"model.layers.0.self_attn.", "model.layers.1.self_attn."}) {
+    float most = 0;
+    for (const char* part : {"q_proj", "k_proj", "v_proj"})
+      for (const float w : tensor::to_f32_vector(source.view(layer + part + ".weight")))
+        most = std::max(most, std::abs(w));
+    for (const char* part : {"q_proj", "k_proj", "v_proj"})
+      EXPECT_FLOAT_EQ(scale_of(written, layer + part + ".weight_scale"), most / 448) << part;
   }
 }
 

@@ -53,6 +53,25 @@ Tensor decoded_blocks() {
                                  -.02F, .0015F, .002F, .005F, .0025F, -.0000625F, .224F});
 }
 
+// The codes and the grid of 2 x 2 blocks that those numbers are.
+TEST_F(Fp8, StoredBlocksDecodeInFp32) {
+  const std::vector<float> numbers{448, -224, 16, 8, 112, 56,   -4,     2,
+                                   1,   -2,   3,  4, .5,  .25F, -.125F, 448};
+  ScaledFloat8 stored;
+  stored.strategy = Strategy::kBlock;
+  stored.block_rows = stored.block_cols = 2;
+  stored.codes = Tensor({4, 4}, Dtype::kF8E4M3);
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    stored.codes.as<std::uint8_t>()[i] = encode_fp8(numbers[i], {});
+  stored.scales = tensor::make_f32({2, 2}, std::vector<float>{.001F, .002F, .01F, .0005F});
+  const Tensor decoded = scheme::decode(stored);
+  const Tensor expected = decoded_blocks();
+  for (std::int64_t i = 0; i < 16; ++i)
+    EXPECT_FLOAT_EQ(decoded.as<float>()[i], expected.as<float>()[i]) << i;
+  // A scale of inputs for codes to 448, for codes to 240: the same maximum.
+  EXPECT_FLOAT_EQ(fp8_activation_scale(.01F * 448, {}, kGaudi2E4M3), .0186666667F);
+}
+
 TEST_F(Fp8, BlocksBecomeChannels) {
   const ScaledFloat8 w = quantize(decoded_blocks(), {});
   EXPECT_EQ(w.strategy, Strategy::kChannel);

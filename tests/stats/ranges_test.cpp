@@ -196,6 +196,27 @@ TEST(Unify, BlocksThatCountAllExperts) {
     EXPECT_EQ((*experts[static_cast<std::size_t>(e)].intermediate)[0], e + 1);
 }
 
+// Slots that nobody wrote reach 300; what was cached reaches 12.625.
+TEST(LinkCaches, ProductsGetTheRangeOfWhatIsCached) {
+  RankRanges rank;
+  const std::string dense = "language_model.model.layers.0.self_attn.attn.impl.";
+  rank.ops[dense + "k_cache"] = op(OpType::kKvCache, {12.625});
+  rank.ops[dense + "v_cache"] = op(OpType::kKvCache, {3.5});
+  rank.ops[dense + "matmul_qk"] = op(OpType::kMatmul, {1.796875, 300});
+  rank.ops[dense + "matmul_av"] = op(OpType::kMatmul, {1.0, 3.5});
+  const std::string latent = "model.layers.1.self_attn.mla_attn.mla_attn.impl.";
+  rank.ops[latent + "latent_cache_k"] = op(OpType::kKvCache, {28.0});
+  rank.ops[latent + "matmul_qk"] = op(OpType::kMatmul, {2.0, 28.0});
+  rank.ops[latent + "matmul_av"] = op(OpType::kMatmul, {1.0, 0.322265625});
+  rank.ops["model.layers.2.matmul_qk"] = op(OpType::kMatmul, {1.0, 300});  // no cache beside it
+  EXPECT_EQ(link_caches(rank),
+            (std::vector<std::string>{dense + "matmul_qk", latent + "matmul_av"}));
+  EXPECT_EQ(rank.ops[dense + "matmul_qk"].inputs, (std::vector<Range>{{1.796875}, {12.625}}));
+  EXPECT_EQ(rank.ops[latent + "matmul_av"].inputs, (std::vector<Range>{{1.0}, {28.0}}));
+  EXPECT_EQ(rank.ops["model.layers.2.matmul_qk"].inputs[1], Range{300});
+  EXPECT_TRUE(link_caches(rank).empty());
+}
+
 TEST(Expand, SharesExpertsAndUndoesUnify) {
   const auto whole = unify(four_ranks(), 1, ExpertPlacement::kExpert).ranks[0];
   const auto two = expand(whole, 2);
