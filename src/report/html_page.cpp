@@ -22,8 +22,9 @@ body { background: var(--paper); color: var(--ink); font: 15px/1.45 system-ui, s
   max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
 p, figcaption { color: var(--soft); }
+figcaption { overflow-wrap: anywhere; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1.5rem; }
-figure { margin: 0; }
+figure { margin: 0; min-width: 0; display: flex; flex-direction: column; justify-content: space-between; }
 svg { width: 100%; height: auto; }
 .axis { stroke: var(--ink); } .grid { stroke: var(--rule); } .error { stroke: var(--error); }
 .bar, .dot { fill: var(--bar); } .bar-base, .dot-base { fill: var(--base); }

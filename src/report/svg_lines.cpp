@@ -58,7 +58,7 @@ std::string strokes(const Axes& axes, const PlotSeries& series, std::size_t plac
     if (count > 1) out += fmt::format("<polyline {} points=\"{}\"/>\n", style_of(place), points);
     if (count == 1)
       out += fmt::format(
-          "<polyline {} stroke-linecap=\"round\" stroke-width=\"6\" points=\"{} {}\"/>\n",
+          "<polyline {} style=\"stroke-linecap: round; stroke-width: 6\" points=\"{} {}\"/>\n",
           style_of(place), points, points);
     points.clear();
     count = 0;

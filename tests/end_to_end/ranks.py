@@ -11,7 +11,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
 import whit  # noqa: E402
 
 ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-               "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
+               "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
+               "OMPI_MCA_mpi_yield_when_idle": "1"}
 # Three tiles of tokens, so that ranks have unlike shares of them.
 JOB = ["--calibration", whit.CALIBRATION, "--num-calibration-samples", "22", "--max-sequence-length", "256",
        "--threads", "1"]
@@ -50,13 +51,13 @@ def same_calibration():
     whit.expect_same_bytes(expected, "calibrated", "calibrate by 2 ranks")
 
 
-def children(pid):
-    """Processes of whit below `pid`."""
-    found = []
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+def rank_process(launcher, rank):
+    """The process of a rank, among the children of mpirun's process."""
+    for task in pathlib.Path(f"/proc/{launcher}/task").iterdir():
         for child in (task / "children").read_text().split():
-            found += [int(child)] if "mpirun" not in pathlib.Path(f"/proc/{child}/cmdline").read_text() else []
-    return found
+            if f"OMPI_COMM_WORLD_RANK={rank}" in pathlib.Path(f"/proc/{child}/environ").read_text().split("\0"):
+                return int(child)
+    whit.expect(False, f"mpirun has no process of rank {rank}")
 
 
 def dies_and_resumes():
@@ -64,7 +65,7 @@ def dies_and_resumes():
     process = start(3, "quantize", whit.MODEL, "killed", *JOB)
     while process.poll() is None and len(list(pathlib.Path("killed").glob("*.safetensors"))) < 2:
         time.sleep(0.01)
-    os.kill(children(process.pid)[1], signal.SIGKILL)
+    os.kill(rank_process(process.pid, 1), signal.SIGKILL)
     _, errors = process.communicate(timeout=120)
     whit.expect(process.returncode != 0, "a job whose rank was killed ended well")
     whit.expect("rank 1" in errors, f"the killed rank is not named:\n{errors}")

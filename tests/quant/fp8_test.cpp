@@ -64,7 +64,7 @@ TEST_F(Fp8, StoredBlocksDecodeInFp32) {
   for (std::size_t i = 0; i < numbers.size(); ++i)
     stored.codes.as<std::uint8_t>()[i] = encode_fp8(numbers[i], {});
   stored.scales = tensor::make_f32({2, 2}, std::vector<float>{.001F, .002F, .01F, .0005F});
-  const Tensor decoded = scheme::decode(stored);
+  const Tensor decoded = scheme::decode(scheme::QuantizedWeight(std::move(stored)));
   const Tensor expected = decoded_blocks();
   for (std::int64_t i = 0; i < 16; ++i)
     EXPECT_FLOAT_EQ(decoded.as<float>()[i], expected.as<float>()[i]) << i;
