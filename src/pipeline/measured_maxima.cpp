@@ -68,9 +68,14 @@ float MeasuredMaxima::input(const model::LayerSpec& layer, const model::LinearSp
   for (const std::string& name : names)
     if (const auto op = ranges_.ops.find(name); !found && op != ranges_.ops.end())
       found = first_input(op->second);
-  if (!found)
-    fail(ErrorKind::kInput, folder_ + ": " + linear.module, "not measured; expected one of {}{}",
-         names.front(), names.size() > 1 ? ", " + names.back() : "");
+  if (!found) {
+    base::Error error(ErrorKind::kInput, folder_ + ": " + linear.module,
+                      fmt::format("not measured; expected one of {}{}", names.front(),
+                                  names.size() > 1 ? ", " + names.back() : ""));
+    if (layer.mtp)
+      error.suggest("layers that predict further tokens are not measured: pass --mtp keep");
+    throw error;
+  }
   if (*found <= 0)
     fail(ErrorKind::kInput, folder_ + ": " + linear.module,
          "its input's maximum is 0; expected a run that reached it");

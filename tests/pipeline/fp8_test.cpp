@@ -111,6 +111,15 @@ TEST_F(Fp8Run, MeasurementsStandForText) {
   fixed.calibration.clear();
   fixed.fp8.kv_cache = true;
   fixed.fp8.measurements = folder_ / "g3";
+  // The layer that predicts further tokens is not measured, and that is said.
+  try {
+    quantize("all", fixed);
+    FAIL();
+  } catch (const base::Error& error) {
+    EXPECT_NE(error.subject().find("model.layers.6."), std::string::npos) << error.subject();
+    EXPECT_NE(error.suggestion().find("--mtp keep"), std::string::npos);
+  }
+  fixed.mtp = MtpMode::kKeep;
   const RunResult result = quantize("out", fixed);
   EXPECT_EQ(result.weights.front().tokens, 0);
   expect_verified("out");
