@@ -10,11 +10,12 @@
 
 namespace {
 
-constexpr std::array<const char*, 4> kConfigs{
+constexpr std::array<const char*, 5> kConfigs{
     "{}",
     R"({"quantization_config":{"config_groups":{"g":{"targets":["Linear"],"weights":{"num_bits":4,"group_size":4,"symmetric":false}}}}})",
     R"({"quantization_config":{"config_groups":{"g":{"targets":["Linear"],"weights":{"num_bits":3,"strategy":"channel"}}}}})",
-    R"({"quantization_config":{"quant_method":"fp8","weight_block_size":[2,2]}})"};
+    R"({"quantization_config":{"quant_method":"fp8","weight_block_size":[2,2]}})",
+    R"({"quantization_config":{"quant_method":"vptq","config_for_layers":{"m":{"in_features":5,"out_features":6,"vector_lens":[4,2],"num_centroids":[2,4],"num_res_centroids":[-1,2],"group_num":2,"group_size":2,"outlier_size":1,"enable_norm":true,"enable_perm":true}}}})"};
 
 struct Folder {
   Folder()

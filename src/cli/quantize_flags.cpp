@@ -15,12 +15,11 @@ namespace {
 using base::ErrorKind;
 
 pipeline::Method method_of(const std::string& name) {
-  if (name == "vptq")
-    base::fail(ErrorKind::kUnsupported, "--method", "{}; this version has gptq, rtn and fp8", name);
   return choose<pipeline::Method>(name, "--method",
                                   {{"gptq", pipeline::Method::kGptq},
                                    {"rtn", pipeline::Method::kRtn},
-                                   {"fp8", pipeline::Method::kFp8}});
+                                   {"fp8", pipeline::Method::kFp8},
+                                   {"vptq", pipeline::Method::kVptq}});
 }
 
 void read_group_size(const std::string& text, pipeline::Recipe& recipe) {
@@ -40,11 +39,12 @@ void read_group_size(const std::string& text, pipeline::Recipe& recipe) {
 formats::WeightFormat format_of(const std::string& name, pipeline::Method method) {
   using formats::WeightFormat;
   if (name == "auto" || name == "compressed-tensors")
-    return method == pipeline::Method::kFp8 ? WeightFormat::kFloatQuantized
-                                            : WeightFormat::kPackQuantized;
+    return method == pipeline::Method::kFp8    ? WeightFormat::kFloatQuantized
+           : method == pipeline::Method::kVptq ? WeightFormat::kVptq
+                                               : WeightFormat::kPackQuantized;
   if (const auto format = formats::weight_format_from_name(name)) return *format;
   base::fail(ErrorKind::kUnsupported, "--format",
-             "{}; this version writes pack-quantized, float-quantized, hf-fp8 and inc", name);
+             "{}; this version writes pack-quantized, float-quantized, hf-fp8, inc and vptq", name);
 }
 
 void declare_search(CLI::App& app, QuantizeFlags& flags) {
@@ -124,12 +124,13 @@ void refuse_other_methods_flags(const CLI::App& app, pipeline::Method method) {
 }  // namespace
 
 void declare_method_flags(CLI::App& app, QuantizeFlags& flags) {
-  app.add_option("--method", flags.method, "gptq, rtn or fp8")
+  app.add_option("--method", flags.method, "gptq, rtn, fp8 or vptq")
       ->type_name("NAME")
       ->capture_default_str();
   declare_search(app, flags);
   declare_refinement_flags(app, flags.refinement);
   declare_fp8_flags(app, flags.fp8);
+  declare_vptq_flags(app, flags.vptq);
 }
 
 void declare_shared_flags(CLI::App& app, QuantizeFlags& flags) {
@@ -141,7 +142,8 @@ void declare_shared_flags(CLI::App& app, QuantizeFlags& flags) {
 std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app) {
   auto flags = std::make_shared<QuantizeFlags>();
   flags->app = &app;
-  app.add_option("--bits", flags->recipe.bits, "bits of a code: 4 or 8")
+  app.add_option("--bits", flags->bits,
+                 "bits of a code: 4 or 8; vptq: bits a weight, such as 2, 2.3, 3, 3.5")
       ->type_name("N")
       ->capture_default_str();
   declare_method_flags(app, *flags);
@@ -162,8 +164,21 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session,
   recipe.search = choose<compute::ScaleSearch>(
       flags.search, "--quantization-scale",
       {{"mse", compute::ScaleSearch::kMse}, {"absmax", compute::ScaleSearch::kAbsmax}});
+  if (recipe.method == pipeline::Method::kVptq) {
+    recipe.vptq =
+        vptq_from(flags.vptq, flags.bits, recipe.group_size.value_or(0), session.flags().seed);
+    recipe.group_size.reset();
+    recipe.channel = false;
+  } else if (flags.bits == static_cast<int>(flags.bits)) {
+    recipe.bits = static_cast<int>(flags.bits);
+  } else {
+    base::fail(ErrorKind::kUsage, "--bits", "{} with --method {}; expected a whole number",
+               flags.bits, flags.method);
+  }
   recipe.refinement = refinement_from(flags.refinement);
   recipe.format = format_of(flags.format, recipe.method);
+  if (recipe.method == pipeline::Method::kVptq && flags.refinement.quality != "best")
+    recipe.refinement = {};  // the default's are GPTQ's
   if (recipe.method == pipeline::Method::kFp8) {
     recipe.refinement = {};
     recipe.fp8 = fp8_from(flags.fp8);
@@ -183,6 +198,7 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session,
   const bool statics = recipe.fp8.activations == pipeline::Fp8Activations::kStatic;
   if (purpose == Purpose::kPlan && recipe.calibration.empty() &&
       (recipe.method == pipeline::Method::kGptq ||
+       (recipe.method == pipeline::Method::kVptq && recipe.vptq.hessians.empty()) ||
        (recipe.fp8.measurements.empty() && (statics || recipe.fp8.kv_cache))))
     recipe.calibration = "(a text to be named)";
   recipe.samples = samples_from(flags.samples, session);

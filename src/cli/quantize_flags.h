@@ -7,6 +7,7 @@
 #include "cli/fp8_flags.h"
 #include "cli/refinement_flags.h"
 #include "cli/sample_flags.h"
+#include "cli/vptq_flags.h"
 #include "pipeline/recipe.h"
 
 namespace CLI {
@@ -25,6 +26,8 @@ struct QuantizeFlags {
   bool symmetric = true;
   RefinementFlags refinement;
   Fp8Flags fp8;
+  VptqFlags vptq;
+  double bits = 4;
   SampleFlags samples;
   pipeline::Recipe recipe;        // what needs no reading
   const CLI::App* app = nullptr;  // knows which of them were given

@@ -9,6 +9,7 @@
 #include "report/bench_compute.h"
 #include "report/bench_forward.h"
 #include "report/bench_gptq.h"
+#include "report/bench_kmeans.h"
 #include "report/bench_tokenize.h"
 #include "runtime/weights.h"
 
@@ -21,6 +22,8 @@ struct Flags {
   std::int64_t rows = 2048, cols = 7168, tokens = 8192;
   int repeats = 1;
   report::ForwardBenchArgs forward;
+  report::KMeansBenchArgs kmeans;
+  std::string data;
 };
 
 report::BenchTable bench_gptq(Session& session, const Flags& flags) {
@@ -64,12 +67,18 @@ report::BenchTable bench(Session& session, const Flags& flags) {
   if (flags.what == "compute") return bench_compute(session, flags);
   if (flags.what == "forward") return bench_forward(session, flags);
   if (flags.what == "calibrate") return bench_calibrate(session, flags);
+  if (flags.what == "kmeans") {
+    report::KMeansBenchArgs args = flags.kmeans;
+    args.data = flags.data;
+    return report::bench_kmeans(session.backend(), args);
+  }
   if (flags.what == "tokenize") {
     const auto tokenizer = text::load_tokenizer(session.model_folder(flags.model));
     return report::bench_tokenize(*tokenizer, base::read_text_file(flags.text), flags.repeats);
   }
   base::fail(base::ErrorKind::kUsage, "WHAT",
-             "{}; expected gptq, compute, forward, calibrate, tokenize or quality", flags.what);
+             "{}; expected gptq, compute, forward, calibrate, kmeans, tokenize or quality",
+             flags.what);
 }
 
 Job declare(CLI::App& app) {
@@ -80,8 +89,9 @@ Job declare(CLI::App& app) {
         ->type_name("N")
         ->capture_default_str();
   };
-  app.add_option("WHAT", flags->what,
-                 "gptq, compute, forward, calibrate or tokenize; quality has a help of its own")
+  app.add_option(
+         "WHAT", flags->what,
+         "gptq, compute, forward, calibrate, kmeans or tokenize; quality has a help of its own")
       ->required();
   app.add_option("--model", flags->model, "forward, calibrate, tokenize: whose")
       ->type_name("MODEL")
@@ -92,6 +102,12 @@ Job declare(CLI::App& app) {
   whole("--tokens", flags->tokens, "gptq, compute: rows of the hidden state");
   whole("--sequences", flags->forward.sequences, "forward, calibrate: how many");
   whole("--length", flags->forward.length, "forward, calibrate: tokens of each");
+  whole("--vectors", flags->kmeans.vectors, "kmeans: how many");
+  whole("--vector-length", flags->kmeans.length, "kmeans: their entries");
+  whole("--centroids", flags->kmeans.centroids, "kmeans: how many");
+  whole("--passes", flags->kmeans.passes, "kmeans: assignments");
+  app.add_option("--data", flags->data, "kmeans: fp32 vectors, one after the other")
+      ->type_name("FILE");
   app.add_option("--repeats", flags->repeats, "the best of N runs counts")
       ->check(CLI::Range(1, 1000))
       ->type_name("N")
@@ -112,6 +128,7 @@ Verb bench_verb() {
           "  whit bench forward --model demo/moe-15m --json\n"
           "  whit bench calibrate --sequences 16 --length 512 --repeats 5\n"
           "  whit bench tokenize --model demo/moe-15m --text demo/text/evaluation.txt\n"
+          "  whit bench kmeans --vectors 1000000 --centroids 65536 --passes 4\n"
           "  whit bench quality --help\n",
           verb_bench::declare};
 }

@@ -61,7 +61,7 @@ class WorkFolder {
 pipeline::Recipe recipe_of(const Flags& flags, const QualityRow& row, int bits,
                            const Session& session) {
   QuantizeFlags quantize = flags.quantize;
-  quantize.recipe.bits = bits;
+  quantize.bits = bits;
   CLI::App app("", row.name);
   declare_method_flags(app, quantize);
   for (auto* option : app.get_options())

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "scheme/scheme.h"
 #include "tensor/tensor.h"
 
@@ -289,6 +290,42 @@ class Solve {
   virtual void solve_small(std::int64_t size, std::span<const double> a, std::span<double> b) = 0;
 };
 
+// One column block of the LDLQ sweep in which `length` consecutive rows of a column share a code,
+// columns in processing order. Rows are cut into ceil(N/length) chunks, the last filled up with
+// zeros.
+struct VectorSweepArgs {
+  ConstMatrixView u;  // [B,B], unit upper triangular; only what is above the diagonal is read
+  ConstMatrixView centroids;  // F32 [C,length]
+  ConstMatrixView residuals;  // F32 [R,length], a second code added to the first; data null: none
+  std::int64_t beam = 1;      // nearest centroids that are each tried with their nearest residual
+};
+
+// Vectors and the codebooks that stand for them. Distances are those of the fp32 values in double
+// precision, equal ones go to the lower index: every backend finds the same neighbours, however it
+// looks for them. All values are finite.
+class Vectors {
+ public:
+  virtual ~Vectors() = default;
+  // labels[i] = argmin_c |x_i - centroid_c|² for x[T,V], centroids [C,V]; squares: empty, or T
+  // distances squared. labels on entry are guesses (none where outside 0..C-1), which change the
+  // time and nothing else.
+  virtual void nearest(ConstMatrixView x, ConstMatrixView centroids, std::span<std::int32_t> labels,
+                       std::span<double> squares) = 0;
+  // Row-major [clusters, V + 1], in double precision: the sum of w_i x_i over the rows with each
+  // label, then that of w_i. weights: T, or empty for ones.
+  virtual std::vector<double> weighted_sums(ConstMatrixView x, std::span<const float> weights,
+                                            std::span<const std::int32_t> labels,
+                                            std::int64_t clusters) = 0;
+  // Column by column, the chunks of target_k = t_k + sum_{j<k} (t0_j - q_j) u[j,k] become q_k =
+  // centroid (+ residual): of the `beam` nearest centroids, each with the residual nearest to what
+  // it leaves, the pair nearest to the target; the codes that stand in `indices` on entry compete
+  // too (outside the codebook: none) and win ties, then the nearer centroid does. indices,
+  // residual_indices (data null without residuals): I32 [ceil(N/length), B]. error (F32 [N,B]) =
+  // t0 - q.
+  virtual void sweep(const VectorSweepArgs& args, ConstMatrixView t0, ConstMatrixView t,
+                     MatrixView indices, MatrixView residual_indices, MatrixView error) = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -300,6 +337,10 @@ class Backend {
   virtual Codec& codec() = 0;
   virtual Solve& solve() = 0;
   virtual Gradient& gradient() = 0;
+  // Errors: kUnsupported where the backend has none.
+  virtual Vectors& vectors() {
+    base::fail(base::ErrorKind::kUnsupported, name(), "quantizes no vectors; expected the CPU");
+  }
 };
 
 // Scalar, double-precision oracle of every function; slow.

@@ -8,6 +8,7 @@
 #include "formats/inc_checkpoint.h"
 #include "formats/packed_state.h"
 #include "formats/stored_module.h"
+#include "formats/vptq.h"
 
 namespace whit::formats {
 
@@ -15,11 +16,27 @@ namespace {
 
 using tensor::Dtype;
 
-constexpr std::array<std::string_view, 13> kSuffixes{
-    "input_scale",      "input_zero_point", "quant_input.scale_inv", "scale_input",
-    "scale_weight",     "weight",           "weight_g_idx",          "weight_global_scale",
-    "weight_packed",    "weight_scale",     "weight_scale_inv",      "weight_shape",
-    "weight_zero_point"};
+constexpr std::array<std::string_view, 21> kSuffixes{"centroids.weight",
+                                                     "indices",
+                                                     "input_scale",
+                                                     "input_zero_point",
+                                                     "outlier_centroids.weight",
+                                                     "outlier_indices",
+                                                     "perm",
+                                                     "quant_input.scale_inv",
+                                                     "res_centroids.weight",
+                                                     "res_indices",
+                                                     "scale_input",
+                                                     "scale_weight",
+                                                     "weight",
+                                                     "weight_bias",
+                                                     "weight_g_idx",
+                                                     "weight_global_scale",
+                                                     "weight_packed",
+                                                     "weight_scale",
+                                                     "weight_scale_inv",
+                                                     "weight_shape",
+                                                     "weight_zero_point"};
 
 bool is_float8(Dtype dtype) {
   return dtype == Dtype::kF8E4M3 || dtype == Dtype::kF8E5M2;
@@ -34,6 +51,9 @@ std::optional<StoredAs> detect(const checkpoint::Checkpoint& checkpoint, const s
     return StoredAs{Storage::kForeign,
                     has(".weight_global_scale") ? "nvfp4-pack-quantized" : "mxfp4-pack-quantized"};
   }
+  if (suffix == "indices" && has(".centroids.weight"))
+    return dtype == Dtype::kI32 ? StoredAs{Storage::kVectors, ""}
+                                : StoredAs{Storage::kForeign, "vptq with unpacked indices"};
   if (suffix == "qweight") return StoredAs{Storage::kForeign, has(".g_idx") ? "gptq" : "awq"};
   if (suffix != "weight") return std::nullopt;
   if (is_float8(dtype)) {
@@ -50,9 +70,9 @@ std::optional<StoredAs> detect(const checkpoint::Checkpoint& checkpoint, const s
 
 }  // namespace
 
-PackedReader::State::State(const checkpoint::Checkpoint& opened)
-    : checkpoint(opened),
-      config(quantization_config_of(opened.config(), (opened.folder() / "config.json").string())) {
+PackedReader::State::State(const checkpoint::Checkpoint& opened,
+                           std::optional<QuantizationConfig> says)
+    : checkpoint(opened), config(std::move(says)) {
   if (config) finder.emplace(*config);
   for (const std::string& name : checkpoint.names()) {
     const std::size_t dot = name.rfind('.');
@@ -65,7 +85,12 @@ PackedReader::State::State(const checkpoint::Checkpoint& opened)
 }
 
 PackedReader::PackedReader(const checkpoint::Checkpoint& checkpoint)
-    : state_(std::make_unique<State>(checkpoint)) {}
+    : state_(std::make_unique<State>(
+          checkpoint, quantization_config_of(checkpoint.config(),
+                                             (checkpoint.folder() / "config.json").string()))) {}
+
+PackedReader::PackedReader(const checkpoint::Checkpoint& checkpoint, QuantizationConfig config)
+    : state_(std::make_unique<State>(checkpoint, std::move(config))) {}
 
 PackedReader::~PackedReader() = default;
 
@@ -83,12 +108,20 @@ std::optional<scheme::QuantizedWeight> PackedReader::read(const std::string& mod
       return read_float8(stored);
     case Storage::kIncFloat8:
       return read_inc_float8(stored);
+    case Storage::kVectors: {
+      const VectorModule* vectors = state_->config ? state_->config->vectors.find(module) : nullptr;
+      if (vectors == nullptr)
+        base::fail(base::ErrorKind::kInput, state_->checkpoint.folder().string() + ": config.json",
+                   "config_for_layers lacks {}, which has vector codes; expected an entry", module);
+      return read_vptq(stored, *vectors);
+    }
     case Storage::kForeign:
       break;
   }
-  base::fail(
-      base::ErrorKind::kUnsupported, state_->checkpoint.folder().string() + ": module " + module,
-      "stored as {}; whit reads pack-quantized, int-quantized and FP8 weights", it->second.format);
+  base::fail(base::ErrorKind::kUnsupported,
+             state_->checkpoint.folder().string() + ": module " + module,
+             "stored as {}; whit reads pack-quantized, int-quantized, FP8 and packed VPTQ weights",
+             it->second.format);
 }
 
 bool PackedReader::is_quantized(const std::string& module) const {

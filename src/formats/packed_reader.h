@@ -20,11 +20,14 @@ struct CacheRounding {
 
 // Reads quantized weights of a checkpoint, whatever of our formats they are in, by their tensors
 // first and the config second: pack-quantized and int-quantized integers, and FP8 by tensor,
-// channel, group or block (weight_scale, or DeepSeek's weight_scale_inv). The checkpoint must
+// channel, group or block (weight_scale, or DeepSeek's weight_scale_inv), and VPTQ's vectors (whose
+// sizes only the config tells). The checkpoint must
 // outlive it. Errors: kInput (subject: tensor or field), kUnsupported.
 class PackedReader {
  public:
   explicit PackedReader(const checkpoint::Checkpoint& checkpoint);
+  // The same with a config in place of the checkpoint's.
+  PackedReader(const checkpoint::Checkpoint& checkpoint, QuantizationConfig config);
   ~PackedReader();
   // nullopt: `module` is stored unquantized (plain .weight). A grouped-by-index file (weight_g_idx)
   // comes back with one scale for each element; one scale for the tensor as one for each row.

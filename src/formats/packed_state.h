@@ -9,7 +9,14 @@
 // What a PackedReader knows of its checkpoint.
 namespace whit::formats {
 
-enum class Storage : std::uint8_t { kPackedInt, kPlainInt, kFloat8, kIncFloat8, kForeign };
+enum class Storage : std::uint8_t {
+  kPackedInt,
+  kPlainInt,
+  kFloat8,
+  kIncFloat8,
+  kVectors,
+  kForeign
+};
 
 struct StoredAs {
   Storage storage = Storage::kForeign;
@@ -17,7 +24,7 @@ struct StoredAs {
 };
 
 struct PackedReader::State {
-  explicit State(const checkpoint::Checkpoint& opened);
+  State(const checkpoint::Checkpoint& opened, std::optional<QuantizationConfig> says);
 
   const checkpoint::Checkpoint& checkpoint;
   std::optional<QuantizationConfig> config;

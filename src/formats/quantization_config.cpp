@@ -43,6 +43,7 @@ nlohmann::ordered_json fp8_to_json(const QuantizationConfig& config) {
 nlohmann::ordered_json to_json(const QuantizationConfig& config) {
   if (config.quant_method == "fp8") return fp8_to_json(config);
   if (config.quant_method == "inc") return inc_config_json(config);
+  if (config.quant_method == "vptq") return vptq_config_json(config.vectors, config.ignore);
   nlohmann::ordered_json groups = nlohmann::ordered_json::object();
   for (std::size_t i = 0; i < config.groups.size(); ++i) {
     const ConfigGroup& group = config.groups[i];

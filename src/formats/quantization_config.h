@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "formats/name_matcher.h"
+#include "formats/vptq_config.h"
 #include "scheme/scheme.h"
 
 namespace whit::formats {
@@ -33,12 +34,13 @@ struct QuantizationConfig {
   // Of Intel Neural Compressor's checkpoints (quant_method "inc", which their files leave out).
   bool e5m2 = false;
   std::string scale_method;
+  VectorModules vectors;  // of quant_method "vptq"
   bool operator==(const QuantizationConfig&) const = default;
 };
 
 // The keys that MoE-Quant writes, and no others (but Gaudi2's flavor where it holds); every
 // optional value is spelled out. Of quant_method "fp8" the keys that DeepSeek writes, and
-// modules_to_not_convert.
+// modules_to_not_convert; of "vptq" its own.
 nlohmann::ordered_json to_json(const QuantizationConfig& config);
 
 // Reads what any release of compressed-tensors wrote, presets included, and Hugging Face's "fp8"

@@ -227,6 +227,12 @@ QuantizationConfig parse_quantization_config(const json& value, const std::strin
     parse_fp8(field, &config);
     return config;
   }
+  if (config.quant_method == "vptq") {
+    config.format = "vptq";
+    config.ignore = field.texts("modules_to_not_convert");
+    config.vectors = parse_vptq_config(value, subject);
+    return config;
+  }
   config.format = field.text("format", "");
   if (config.quant_method != "compressed-tensors") return config;
   config.ignore = field.texts("ignore");

@@ -95,6 +95,17 @@ Check ignore_list(const Checkpoint& written, const PackedReader& reader,
   return tally.check();
 }
 
+// VPTQ's loaders replace what config_for_layers names, and nothing else.
+Check vector_entries(const PackedReader& reader) {
+  Tally tally("config_for_layers", "modules");
+  const VectorModules& vectors = reader.config()->vectors;
+  for (const std::string& module : reader.modules())
+    tally.judge(vectors.find(module) != nullptr, module + " has no entry");
+  for (const auto& [module, entry] : vectors.by_name)
+    tally.judge(reader.is_quantized(module), module + " has an entry, but no indices");
+  return tally.check();
+}
+
 void judge_keys(const json& object, const std::string& where, const std::set<std::string>& expected,
                 Tally* tally, const std::set<std::string>& allowed = {}) {
   if (!object.is_object()) {
@@ -153,6 +164,8 @@ std::vector<Check> verify(const Checkpoint& written, const Checkpoint* source) {
   checks.push_back(verify_fused(schemes));
   checks.push_back(no_leftovers(written, *reader));
   checks.push_back(plain_tensors_are_floating(written, *reader));
+  if (reader->config() && reader->config()->quant_method == "vptq")
+    checks.push_back(vector_entries(*reader));
   const bool ours = reader->config() && reader->config()->quant_method == "compressed-tensors";
   if (ours) {
     checks.push_back(ignore_list(written, *reader, schemes));

@@ -129,10 +129,10 @@ class Ledger {
   }
 
   bool belongs_to_packed(const std::string& name) const {
-    constexpr std::string_view kNested = ".quant_input.scale_inv";
-    const std::string module = name.ends_with(kNested)
-                                   ? name.substr(0, name.size() - kNested.size())
-                                   : split_name(name).first;
+    std::string module = split_name(name).first;
+    for (const std::string_view nested : {".quant_input.scale_inv", ".centroids.weight",
+                                          ".res_centroids.weight", ".outlier_centroids.weight"})
+      if (name.ends_with(nested)) module = name.substr(0, name.size() - nested.size());
     const auto tensors = reader_.tensors_of(module);
     return source_.has(module + ".weight") &&
            std::find(tensors.begin(), tensors.end(), name) != tensors.end();

@@ -6,6 +6,7 @@
 #include "formats/bit_packing.h"
 #include "formats/tally.h"
 #include "formats/verify_parts.h"
+#include "formats/vptq.h"
 
 namespace whit::formats {
 
@@ -38,6 +39,23 @@ std::string scheme_of(const ScaledFloat8& w) {
       w.strategy == scheme::Strategy::kBlock || w.strategy == scheme::Strategy::kGroup;
   return fmt::format("{} {}{}", numeric::name_of(w.codes.dtype()), scheme::name_of(w.strategy),
                      sized ? fmt::format(" {}x{}", w.block_rows, w.block_cols) : "");
+}
+
+std::string scheme_of(const scheme::VectorCodes& w) {
+  return fmt::format("vectors of {} from {}+{}{}", w.layout.length, w.layout.centroids,
+                     w.layout.residuals, w.layout.normed ? ", normed" : "");
+}
+
+bool index_padding_is_zero(const Checkpoint& written, const std::string& module,
+                           const scheme::VectorCodes& w) {
+  const tensor::TensorView packed = written.view(module + ".indices");
+  const std::int64_t words = packed.shape[2];
+  const std::int64_t used = w.layout.group_size(w.cols()) *
+                            (index_bits(w.layout.centroids) + index_bits(w.layout.residuals)) % 32;
+  const auto* data = reinterpret_cast<const std::uint32_t*>(packed.data);
+  for (std::int64_t row = 0; used > 0 && row < packed.shape[0] * packed.shape[1]; ++row)
+    if (data[row * words + words - 1] >> used != 0) return false;
+  return true;
 }
 
 // Bits behind the last code of each row must be 0: a loader may hash or compare the words.
@@ -96,6 +114,10 @@ std::string judge_module(const Checkpoint& written, const PackedReader& reader,
       scheme = scheme_of(*ints);
       tallies->scales.judge(all_positive(ints->scales), module);
       judge_int(written, module, *ints, tallies);
+    } else if (const auto* vectors = std::get_if<scheme::VectorCodes>(&*weight)) {
+      scheme = scheme_of(*vectors);
+      if (vectors->layout.normed) tallies->scales.judge(all_positive(vectors->scale), module);
+      tallies->padding.judge(index_padding_is_zero(written, module, *vectors), module);
     } else {
       const auto& floats = std::get<ScaledFloat8>(*weight);
       scheme = scheme_of(floats);
@@ -123,6 +145,12 @@ std::string experts_of(const std::string& module) {
   return module.substr(0, number - 1);
 }
 
+// Whether "MODULE.centroids.weight" is a part of MODULE.
+bool is_codebook(const PackedReader& reader, const std::string& name, const std::string& module) {
+  const auto tensors = reader.tensors_of(split_name(module).first);
+  return std::find(tensors.begin(), tensors.end(), name) != tensors.end();
+}
+
 }  // namespace
 
 std::pair<std::string, std::string> split_name(const std::string& name) {
@@ -139,7 +167,8 @@ SchemeByModule verify_modules(const Checkpoint& written, const PackedReader& rea
     schemes.emplace(module, judge_module(written, reader, module, &tallies));
   for (const std::string& name : written.names()) {
     const auto [module, suffix] = split_name(name);
-    if (suffix == "weight") schemes.emplace(module, kUnquantized);
+    if (suffix == "weight" && !is_codebook(reader, name, module))
+      schemes.emplace(module, kUnquantized);
   }
   for (const Tally* tally : {&tallies.decode, &tallies.scales, &tallies.dtypes, &tallies.padding,
                              &tallies.groups, &tallies.codes})

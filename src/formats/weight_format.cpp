@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "formats/inc_checkpoint.h"
+#include "formats/vptq.h"
 
 namespace whit::formats {
 
@@ -16,11 +17,12 @@ using scheme::ScaledFloat8;
 using scheme::Strategy;
 using tensor::Dtype;
 
-constexpr std::array<std::pair<std::string_view, WeightFormat>, 4> kNames{
+constexpr std::array<std::pair<std::string_view, WeightFormat>, 5> kNames{
     {{"pack-quantized", WeightFormat::kPackQuantized},
      {"float-quantized", WeightFormat::kFloatQuantized},
      {"hf-fp8", WeightFormat::kHfFp8},
-     {"inc", WeightFormat::kInc}}};
+     {"inc", WeightFormat::kInc},
+     {"vptq", WeightFormat::kVptq}}};
 
 std::string scale_name(WeightFormat format, const std::string& module, Strategy strategy) {
   const bool inverse = format == WeightFormat::kHfFp8 && strategy == Strategy::kBlock;
@@ -83,6 +85,11 @@ std::vector<NamedTensor> encode_weight(WeightFormat format, const std::string& m
     check(ints != nullptr, "encode_weight: integers in pack-quantized");
     return encode_packed(module, *ints);
   }
+  if (format == WeightFormat::kVptq) {
+    const auto* vectors = std::get_if<scheme::VectorCodes>(&weight);
+    check(vectors != nullptr, "encode_weight: vector codes in vptq");
+    return encode_vptq(module, *vectors);
+  }
   const auto* floats = std::get_if<ScaledFloat8>(&weight);
   check(floats != nullptr, "encode_weight: FP8 in an FP8 format");
   const ScaledFloat8& w = *floats;
@@ -129,6 +136,10 @@ QuantizationConfig uniform_config(WeightFormat format, const scheme::Scheme& sch
     config.format = "fp8";
   } else if (format == WeightFormat::kInc) {
     config.quant_method = "inc";
+  } else if (format == WeightFormat::kVptq) {
+    config.quant_method = "vptq";
+    config.ignore = std::move(ignore);
+    return config;
   }
   config.groups.push_back({{"Linear"}, scheme, config.format});
   config.ignore = std::move(ignore);

@@ -18,6 +18,7 @@ enum class WeightFormat : std::uint8_t {
   kFloatQuantized,  // compressed-tensors, FP8 (docs/formats/float_quantized.md)
   kHfFp8,           // quant_method "fp8", DeepSeek's (docs/formats/hf_fp8.md)
   kInc,             // Intel Neural Compressor's (docs/formats/inc.md)
+  kVptq,            // VPTQ's, packed (docs/formats/vptq.md)
 };
 
 std::string_view name_of(WeightFormat format);  // "float-quantized"
@@ -26,7 +27,7 @@ std::optional<WeightFormat> weight_format_from_name(std::string_view name);
 // The tensors that `module` [rows, cols] will have on disk under `scheme`, before any data exists.
 // FP8: weight, then weight_scale F32 ([1], [rows, 1] or the grid of blocks; weight_scale_inv of
 // kHfFp8's blocks) and, where activations are static, input_scale F32 [1]. Errors: kBug for what
-// the format does not hold.
+// the format does not hold, and of kVptq, whose layout is each module's own (vptq_layout).
 std::vector<checkpoint::SafetensorsWriter::Entry> weight_layout(
     WeightFormat format, const std::string& module, std::int64_t rows, std::int64_t cols,
     const scheme::Scheme& scheme, tensor::Dtype scale_dtype,

@@ -9,8 +9,10 @@
 
 #include "base/error.h"
 #include "model/attention_metric.h"
+#include "pipeline/decode_on.h"
 #include "pipeline/job.h"
 #include "pipeline/top_up.h"
+#include "pipeline/vector_quantizer.h"
 #include "quant/gptq.h"
 #include "quant/shrink.h"
 #include "quant/teacher_target.h"
@@ -113,7 +115,8 @@ void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces,
       const Aim aim{observation.all.pull(share),
                     observation.taught_factor ? &*observation.taught_factor : factor};
       if (refitted(&linear)) return refit_one(linear, aim);
-      auto weight = quantize_one(linear, gram, factor, aim, extra);
+      auto weight = recipe.method == Method::kVptq ? quantize_vectors(linear, gram, extra)
+                                                   : quantize_one(linear, gram, factor, aim, extra);
       records_.back().seconds += shared_seconds;
       emit_weight(records_.back(), s_.events);
       return weight;
@@ -233,6 +236,23 @@ model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
     warn(fmt::format("{}: the Hessian needed {} times damping {}", linear.module,
                      report.factor_attempts, report.damping));
   return std::make_shared<const tensor::Tensor>(std::move(decoded));
+}
+
+model::WeightHandle CalibratingRunner::quantize_vectors(const LinearSpec& linear,
+                                                        const stats::Gram& gram,
+                                                        std::int64_t extra_tokens) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto weight = s_.source.linear(linear);
+  VectorRecord made =
+      quantize_to_vectors(s_.backend, s_.plan.bound, linear, weight->matrix(), gram, s_.events);
+  s_.writer.packed(linear, made.codes);
+  made.record.extra_tokens = extra_tokens;
+  made.record.seconds = seconds_since(start);
+  if (made.factor_attempts > 1)
+    warn(fmt::format("{}: the Hessian needed {} times damping {}", linear.module,
+                     made.factor_attempts, made.record.damping));
+  records_.push_back(std::move(made.record));
+  return std::make_shared<const tensor::Tensor>(decode_on(s_.backend, made.codes));
 }
 
 std::vector<std::int32_t> CalibratingRunner::extra_rows(const model::LayerSpec& layer, int expert,

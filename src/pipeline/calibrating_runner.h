@@ -75,6 +75,8 @@ class CalibratingRunner final : public model::StageRunner {
   model::WeightHandle quantize_one(const model::LinearSpec& linear, const stats::Gram& gram,
                                    const quant::Factor* factor, const Aim& aim,
                                    std::int64_t extra_tokens);
+  model::WeightHandle quantize_vectors(const model::LinearSpec& linear, const stats::Gram& gram,
+                                       std::int64_t extra_tokens);
   void learn_metrics(const model::Stage& stage);
   const quant::OutputMetric* metric_of(const model::LinearSpec& linear) const;
   // What stays unquantized but aims at the teacher's output too.

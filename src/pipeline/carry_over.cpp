@@ -73,9 +73,7 @@ void write_index(const Plan& plan, const fs::path& folder) {
   base::write_file_atomic(folder / "model.safetensors.index.json", index.dump(2) + "\n");
 }
 
-namespace {
-
-ordered_json quantization_json(const Plan& plan) {
+formats::QuantizationConfig quantization_of(const Plan& plan) {
   const Recipe& recipe = plan.bound.recipe;
   formats::QuantizationConfig quantization =
       formats::uniform_config(recipe.format, plan.bound.scheme(), plan.bound.ignore);
@@ -86,23 +84,29 @@ ordered_json quantization_json(const Plan& plan) {
   if (recipe.fp8.kv_cache)
     quantization.kv_cache = {
         8, scheme::NumberType::kFloat, true, scheme::Strategy::kTensor, 0, 0, 0, false};
-  return formats::to_json(quantization);
+  for (const auto* layers : {&plan.spec.layers, &plan.spec.mtp_layers})
+    for (const auto& layer : *layers)
+      for (const auto* linear : model::linears_of(layer))
+        if (const auto found = plan.bound.vectors.find(linear->module);
+            found != plan.bound.vectors.end())
+          quantization.vectors.by_name.emplace(
+              linear->module, formats::VectorModule{linear->out_features, linear->in_features,
+                                                    linear->bias, found->second});
+  return quantization;
 }
-
-}  // namespace
 
 std::string config_text(const Plan& plan, const checkpoint::Checkpoint& source) {
   // Parsed anew, in an ordered type: the file keeps the order of its author.
   ordered_json config = ordered_json::parse(base::read_text_file(source.folder() / "config.json"));
   for (const char* key : {"quantization_config", "compression_config"}) config.erase(key);
-  config["quantization_config"] = quantization_json(plan);
+  config["quantization_config"] = formats::to_json(quantization_of(plan));
   return config.dump(2) + "\n";
 }
 
 void write_inc_config(const Plan& plan, const fs::path& folder) {
   if (plan.bound.recipe.format != formats::WeightFormat::kInc) return;
   base::write_file_atomic(folder / "quantization_config.json",
-                          quantization_json(plan).dump(2) + "\n");
+                          formats::to_json(quantization_of(plan)).dump(2) + "\n");
 }
 
 }  // namespace whit::pipeline

@@ -21,6 +21,9 @@ void write_index(const Plan& plan, const std::filesystem::path& folder);
 // The source's config.json with its quantization_config replaced.
 std::string config_text(const Plan& plan, const checkpoint::Checkpoint& source);
 
+// What that quantization_config says.
+formats::QuantizationConfig quantization_of(const Plan& plan);
+
 // quantization_config.json, which INC reads beside config.json; nothing in other formats.
 void write_inc_config(const Plan& plan, const std::filesystem::path& folder);
 

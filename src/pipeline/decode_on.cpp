@@ -44,6 +44,12 @@ void decode_into(compute::Backend& backend, const scheme::ScaledFloat8& weight,
                                     out);
 }
 
+void decode_into(compute::Backend& backend, const scheme::VectorCodes& weight,
+                 tensor::MatrixView out) {
+  const tensor::Tensor there = backend.memory().upload(scheme::decode_matrix(weight).view());
+  backend.memory().copy(there.matrix(), out);
+}
+
 }  // namespace
 
 tensor::Tensor decode_on(compute::Backend& backend, const scheme::QuantizedWeight& weight) {

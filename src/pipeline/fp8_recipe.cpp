@@ -65,6 +65,7 @@ void validate_hf_fp8(const Recipe& recipe) {
 }  // namespace
 
 void validate_fp8(const Recipe& recipe) {
+  if (recipe.method == Method::kVptq) return;
   const bool integers = recipe.format == WeightFormat::kPackQuantized;
   if (recipe.method != Method::kFp8) {
     if (!integers)

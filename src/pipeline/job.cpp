@@ -1,7 +1,10 @@
 #include "pipeline/job.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -28,6 +31,18 @@ std::string fingerprint(const checkpoint::Checkpoint& source) {
     hasher.update(fmt::format("{} {} {} {}\n", name, numeric::name_of(info.dtype),
                               tensor::to_string(info.shape), info.offset));
   }
+  return hasher.hex();
+}
+
+// Names and sizes of the files of a folder; "" for none.
+std::string fingerprint(const fs::path& folder) {
+  if (folder.empty()) return "";
+  std::set<std::string> lines;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.is_regular_file())
+      lines.insert(fmt::format("{} {}\n", entry.path().filename().string(), entry.file_size()));
+  base::Hasher hasher;
+  for (const auto& line : lines) hasher.update(line);
   return hasher.hex();
 }
 
@@ -85,6 +100,16 @@ ordered_json describe_job(const checkpoint::Checkpoint& source, const Plan& plan
       {"kv_cache", recipe.fp8.kv_cache},
       {"fp8_device", scheme::name_of(recipe.fp8.target.device)},
       {"scale_method", recipe.fp8.scale_method},
+      {"vectors", recipe.method == Method::kVptq ? formats::to_json(quantization_of(plan))
+                                                 : ordered_json(nullptr)},
+      {"kmeans",
+       {recipe.vptq.kmeans.iterations, recipe.vptq.kmeans.tolerance, recipe.vptq.kmeans.least_gain,
+        static_cast<int>(recipe.vptq.kmeans.start), recipe.vptq.kmeans.seed}},
+      {"vector_permute", recipe.vptq.permute},
+      {"vector_fold_norm", recipe.vptq.fold_norm},
+      {"vector_beam", recipe.vptq.beam},
+      {"hessians", fingerprint(recipe.vptq.hessians)},
+      {"vector_rounds", recipe.vptq.rounds},
       {"calibration_tokens", sequences.tokens()},
       {"calibration", text.hex()}};
 }

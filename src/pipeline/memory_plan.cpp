@@ -133,9 +133,34 @@ std::uint64_t fp8_set(const model::LayerSpec& layer) {
   return most;
 }
 
+// One linear as vector codes: the weight, its copy on the host, target, error, what was rounded
+// off, vectors of either, Q and the decoded result; Grams, plain and normed, their factor and H in
+// two orders; labels, weights and distances of the vectors; the codebooks and a search's copy of
+// them.
+std::uint64_t vector_set(const model::LayerSpec& layer, const BoundRecipe& bound) {
+  constexpr std::uint64_t kPerVector = 24;
+  std::uint64_t most = 0;
+  for (const auto* linear : model::linears_of(layer)) {
+    const auto found = bound.vectors.find(linear->module);
+    if (found == bound.vectors.end()) continue;
+    const scheme::VectorLayout& layout = found->second;
+    const std::uint64_t vectors =
+        static_cast<std::uint64_t>(layout.chunks(linear->out_features) * linear->in_features);
+    most = std::max(
+        most,
+        9 * bytes(linear->out_features, linear->in_features) +
+            6 * bytes(linear->in_features, linear->in_features) + kPerVector * vectors +
+            6 * bytes(layout.groups * (layout.centroids + layout.residuals), layout.length + 1) +
+            bytes(2 * model::kTileTokens, linear->in_features + 2 * linear->out_features));
+  }
+  return most;
+}
+
 std::uint64_t working_of(const model::LayerSpec& layer, const Plan& plan, bool teacher) {
   if (plan.bound.recipe.method == Method::kFp8) return fp8_set(layer);
   const Refinement& refinement = plan.bound.recipe.refinement;
+  if (plan.bound.recipe.method == Method::kVptq)
+    return std::max(vector_set(layer, plan.bound), working_set(layer, refinement, false, 0));
   return std::max(working_set(layer, refinement, teacher, plan.spec.hidden),
                   metric_set(layer, refinement));
 }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "formats/format.h"
 #include "numeric/round_to.h"
+#include "pipeline/carry_over.h"
 #include "pipeline/decode_on.h"
 
 namespace whit::pipeline {
@@ -55,13 +56,19 @@ class OutputWeights final : public ForwardingWeights {
   compute::Backend& backend_;
 };
 
+// The sizes of vector codes stand in the config alone, which is not written yet.
+formats::PackedReader make_reader(const Plan& plan, const checkpoint::Checkpoint& shards) {
+  if (plan.bound.vectors.empty()) return formats::PackedReader(shards);
+  return {shards, quantization_of(plan)};
+}
+
 class ResumedWeights final : public ForwardingWeights {
  public:
   ResumedWeights(const Plan& plan, model::WeightSource& inner, const checkpoint::Checkpoint& shards,
                  compute::Backend& backend)
       : ForwardingWeights(inner),
         plan_(plan),
-        reader_(shards),
+        reader_(make_reader(plan, shards)),
         written_(model::make_checkpoint_weights(shards, backend)),
         backend_(backend) {}
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "formats/format.h"
+#include "formats/vptq.h"
 #include "model/attention_metric.h"
 #include "model/inventory.h"
 #include "pipeline/memory_plan.h"
@@ -119,11 +120,19 @@ class Ledger {
   }
 
   void pack(const model::LinearSpec& spec) {
-    for (auto& entry :
+    if (const auto found = plan_.bound.vectors.find(spec.module);
+        found != plan_.bound.vectors.end())
+      return pack(spec, formats::vptq_layout(spec.module, spec.out_features, spec.in_features,
+                                             found->second, plan_.bound.scale_dtype));
+    pack(spec,
          formats::weight_layout(plan_.bound.recipe.format, spec.module, spec.out_features,
                                 spec.in_features, plan_.bound.scheme(), plan_.bound.scale_dtype,
-                                quant::code_dtype(plan_.bound.recipe.fp8.target)))
-      tensors_.push_back({std::move(entry), Origin::kPacked, &spec});
+                                quant::code_dtype(plan_.bound.recipe.fp8.target)));
+  }
+
+  void pack(const model::LinearSpec& spec,
+            std::vector<checkpoint::SafetensorsWriter::Entry> entries) {
+    for (auto& entry : entries) tensors_.push_back({std::move(entry), Origin::kPacked, &spec});
     plan_.quantized.push_back(spec.weight());
   }
 
@@ -141,6 +150,18 @@ class Ledger {
   std::map<std::string, const model::LinearSpec*, std::less<>> linears_;
   std::vector<OutputTensor> tensors_;
 };
+
+// Searches of the nearest centroids, which look at about a tenth of a codebook, and what refines
+// codes and codebooks: per round a descent and a dozen products with H.
+double vector_flops(const Plan& plan, const model::LinearSpec& linear) {
+  const VptqRecipe& vptq = plan.bound.recipe.vptq;
+  const scheme::VectorLayout& layout = plan.bound.vectors.find(linear.module)->second;
+  const auto n = static_cast<double>(linear.out_features);
+  const auto k = static_cast<double>(linear.in_features);
+  const double searches = static_cast<double>(vptq.kmeans.iterations) + 3 + vptq.rounds;
+  return searches * n * k * static_cast<double>(layout.centroids + layout.residuals) / 5 +
+         vptq.rounds * 26 * n * k * k;
+}
 
 // Multiply-adds count twice: forward of every token, the teacher's beside it, Gram, factor, sweep
 // and what refines it. A refit of the scales is worth about two passes over N K², a descent's pass
@@ -160,6 +181,7 @@ double linear_flops(const Plan& plan, const model::LayerSpec& layer,
                         (refinement.held_out ? 3 + (refinement.teacher ? 8 : 0) : 0);
   if (plan.bound.recipe.method == Method::kFp8) return flops;
   flops += sweeps * n * k * k;
+  if (plan.bound.recipe.method == Method::kVptq) flops += vector_flops(plan, linear);
   if (first_of_site)
     flops += seen * k * k + 2 * taught * k * k + k * k * k / 3 * (refinement.held_out ? 5 : 1);
   return flops;

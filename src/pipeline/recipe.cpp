@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "formats/format.h"
 #include "pipeline/fp8_recipe.h"
+#include "pipeline/vptq_recipe.h"
 
 namespace whit::pipeline {
 
@@ -230,7 +231,8 @@ Refinement refinement_of(Quality quality) {
 }
 
 std::string_view name_of(Method method) {
-  return method == Method::kGptq ? "gptq" : method == Method::kFp8 ? "fp8" : "rtn";
+  constexpr std::array<std::string_view, 4> kNames{"rtn", "gptq", "fp8", "vptq"};
+  return kNames[static_cast<std::size_t>(method)];
 }
 
 void validate(const Recipe& recipe) {
@@ -259,6 +261,7 @@ void validate(const Recipe& recipe) {
                       "absent; expected a file of text for gptq")
         .suggest("give --calibration FILE.jsonl, or use --method rtn, which needs no text");
   validate_fp8(recipe);
+  validate_vptq(recipe);
   if (recipe.dtype != tensor::Dtype::kBF16 && recipe.dtype != tensor::Dtype::kF16 &&
       recipe.dtype != tensor::Dtype::kF32)
     fail(ErrorKind::kUsage, "--dtype", "{}; expected bfloat16, float16 or float32",
@@ -288,10 +291,13 @@ BoundRecipe bind_recipe(const Recipe& recipe, const model::ModelSpec& spec,
 
   if (recipe.method == Method::kFp8)
     bind_fp8(bound, selected);
+  else if (recipe.method == Method::kVptq)
+    bind_vptq(bound, selected, model_dtype);
   else
     bind_integers(bound, selected, model_dtype);
-  bound.ignore = recipe.format == formats::WeightFormat::kHfFp8 ? unquantized_names(spec, bound)
-                                                                : ignore_list(recipe, spec, bound);
+  const bool by_name = recipe.format == formats::WeightFormat::kHfFp8 ||
+                       recipe.format == formats::WeightFormat::kVptq;
+  bound.ignore = by_name ? unquantized_names(spec, bound) : ignore_list(recipe, spec, bound);
   return bound;
 }
 

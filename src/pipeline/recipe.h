@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,6 +14,7 @@
 #include "formats/weight_format.h"
 #include "model/spec.h"
 #include "quant/gptq.h"
+#include "quant/kmeans.h"
 #include "scheme/fp8_scaling.h"
 #include "scheme/scheme.h"
 
@@ -20,7 +22,7 @@ namespace whit::pipeline {
 
 namespace fs = std::filesystem;
 
-enum class Method : std::uint8_t { kRtn, kGptq, kFp8 };
+enum class Method : std::uint8_t { kRtn, kGptq, kFp8, kVptq };
 enum class MtpMode : std::uint8_t { kQuantize, kKeep };
 
 std::string_view name_of(Method method);  // "gptq"
@@ -64,6 +66,22 @@ struct Fp8Recipe {
   fs::path measurements;     // INC's files, instead of calibration text
 };
 
+// What --method vptq makes (docs/methods/vptq.md).
+struct VptqRecipe {
+  // On disk a weight, codebooks included: layouts are chosen for it. Unset: `layout` holds.
+  std::optional<double> bits;
+  scheme::VectorLayout layout;  // outliers apart
+  double outlier_percent = 0;
+  std::int64_t group_size = 0;  // columns that share codebooks, in place of a number of groups
+  bool permute = true;
+  bool absorb = true;
+  bool fold_norm = true;  // H follows the norm, which in VPTQ's code it does not
+  quant::KMeansArgs kmeans;
+  std::int64_t beam = 8;
+  int rounds = 2;
+  fs::path hessians;  // VPTQ's files, instead of calibration text
+};
+
 // What the user asked for, free of any model. Defaults are the best that MoE-Quant's cost buys.
 struct Recipe {
   Method method = Method::kGptq;
@@ -86,6 +104,7 @@ struct Recipe {
 
   formats::WeightFormat format = formats::WeightFormat::kPackQuantized;
   Fp8Recipe fp8;
+  VptqRecipe vptq;
 
   fs::path calibration;  // may be empty for rtn and fp8
   data::SampleArgs samples;
@@ -105,9 +124,10 @@ struct BoundRecipe {
   scheme::ScaleMethod scaling;              // of FP8
   std::string scale_method;                 // its name, where it has one
   tensor::Dtype scale_dtype = tensor::Dtype::kBF16;
-  std::set<std::string, std::less<>> quantized;  // modules
-  std::vector<std::string> ignore;               // for quantization_config
-  std::vector<std::string> notes;                // choices made for the user
+  std::set<std::string, std::less<>> quantized;                      // modules
+  std::map<std::string, scheme::VectorLayout, std::less<>> vectors;  // of VPTQ, by module
+  std::vector<std::string> ignore;                                   // for quantization_config
+  std::vector<std::string> notes;                                    // choices made for the user
 
   bool quantizes(const model::LinearSpec& linear) const {
     return quantized.contains(linear.module);

@@ -19,11 +19,13 @@
 #include "pipeline/fp8_quantizer.h"
 #include "pipeline/fp8_runner.h"
 #include "pipeline/head_refit.h"
+#include "pipeline/hessian_files.h"
 #include "pipeline/job.h"
 #include "pipeline/journal.h"
 #include "pipeline/output_weights.h"
 #include "pipeline/step_writer.h"
 #include "pipeline/teacher.h"
+#include "pipeline/vector_quantizer.h"
 #include "quant/gptq.h"
 
 namespace whit::pipeline {
@@ -162,6 +164,8 @@ class Job {
       advance(step, *output_weights_, runner);
       record.weights = runner.take_records();
       record.warnings = runner.take_warnings();
+    } else if (step.layer != nullptr && plan_->bound.recipe.method == Method::kVptq) {
+      record.weights = quantize_from_files(*step.layer, writer);
     } else if (step.layer != nullptr) {
       record.weights = round_layer(*step.layer, writer);
     } else if (forward && step.head) {
@@ -237,6 +241,29 @@ class Job {
     else
       model::forward_layer(context, *step.layer);
     weights.release(step.layer->index);
+  }
+
+  // Without calibration text: Hessians come from files.
+  std::vector<WeightRecord> quantize_from_files(const model::LayerSpec& layer, StepWriter& writer) {
+    std::vector<WeightRecord> records;
+    std::size_t turn = 0;
+    for (const auto* linear : model::linears_of(layer)) {
+      if (!plan_->bound.quantizes(*linear) || ranks_.turn(turn++) != ranks_.rank()) continue;
+      cancel_.throw_if_cancelled();
+      const auto begin = std::chrono::steady_clock::now();
+      const StoredHessian hessian =
+          read_hessian(backend_, plan_->bound.recipe.vptq.hessians, *linear);
+      const auto weight = source_weights_->linear(*linear);
+      VectorRecord made = quantize_to_vectors(backend_, plan_->bound, *linear, weight->matrix(),
+                                              hessian.gram, events_);
+      writer.packed(*linear, made.codes);
+      made.record.tokens = hessian.tokens;
+      made.record.seconds =
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      records.push_back(std::move(made.record));
+    }
+    source_weights_->release(layer.index);
+    return records;
   }
 
   // Without calibration text: every weight is rounded on its own.

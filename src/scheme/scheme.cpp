@@ -45,6 +45,9 @@ tensor::Tensor decode_one(const ScaledFloat8& w) {
   return out;
 }
 
+tensor::Tensor decode_one(const VectorCodes& w) {
+  return decode_matrix(w);
+}
 }  // namespace
 
 std::string_view name_of(Strategy strategy) {

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "scheme/vector_codes.h"
 #include "tensor/tensor.h"
 
 // compressed-tensors' words for how numbers are quantized.
@@ -104,12 +105,12 @@ constexpr float float8_scale(float amax, float limit) {
   return scale == 0 ? kZeroFloat8Scale : scale;
 }
 
-using QuantizedWeight = std::variant<GroupedInt, ScaledFloat8>;
+using QuantizedWeight = std::variant<GroupedInt, ScaledFloat8, VectorCodes>;
 
 std::int64_t rows_of(const QuantizedWeight& weight);
 std::int64_t cols_of(const QuantizedWeight& weight);
 
-// The scalar truth of decoding: F32 [rows, cols]; products are rounded once, in fp32.
+// The scalar truth of decoding: F32 [rows, cols]; every operation is rounded once, in fp32.
 tensor::Tensor decode(const QuantizedWeight& weight);
 
 }  // namespace whit::scheme

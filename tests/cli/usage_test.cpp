@@ -62,7 +62,7 @@ TEST(Usage, MalformedRequestsEndWith2) {
 TEST(Usage, WhatIsNotSupportedEndsWith4) {
   expect_error({"serve", demo()}, 4, {"serve: "});
   expect_error({"inspect", demo(), "--device", "cuda:1"}, 4, {"--device: cuda:1"});
-  expect_error({"quantize", demo(), "x", "--method", "vptq"}, 4, {"--method: vptq"});
+  expect_error({"quantize", demo(), "x", "--method", "vptq"}, 2, {"--calibration: absent"});
   expect_error({"quantize", demo(), "x", "--quality", "finest"}, 2, {"--quality: finest"});
   expect_error({"quantize", demo(), "x", "--format", "gguf"}, 4, {"--format: gguf"});
   expect_error({"convert", demo(), "x", "--to", "q4"}, 4, {"--to: q4"});

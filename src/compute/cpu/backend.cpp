@@ -19,7 +19,8 @@ class CpuBackend final : public Backend {
         neural_(cpu::make_neural(threads)),
         codec_(cpu::make_codec(threads)),
         solve_(cpu::make_solve(threads)),
-        gradient_(cpu::make_gradient(threads)) {
+        gradient_(cpu::make_gradient(threads)),
+        vectors_(cpu::make_vectors(threads)) {
     cpu::keep_blas_single_threaded();
   }
   std::string name() const override {
@@ -33,6 +34,7 @@ class CpuBackend final : public Backend {
   Codec& codec() override { return *codec_; }
   Solve& solve() override { return *solve_; }
   Gradient& gradient() override { return *gradient_; }
+  Vectors& vectors() override { return *vectors_; }
 
  private:
   int threads_;
@@ -42,6 +44,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Codec> codec_;
   std::unique_ptr<Solve> solve_;
   std::unique_ptr<Gradient> gradient_;
+  std::unique_ptr<Vectors> vectors_;
 };
 
 }  // namespace

@@ -12,5 +12,6 @@ std::unique_ptr<Neural> make_neural(int threads);
 std::unique_ptr<Codec> make_codec(int threads);
 std::unique_ptr<Solve> make_solve(int threads);
 std::unique_ptr<Gradient> make_gradient(int threads);
+std::unique_ptr<Vectors> make_vectors(int threads);
 
 }  // namespace whit::compute::cpu

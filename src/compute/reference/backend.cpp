@@ -17,6 +17,7 @@ class ReferenceBackend final : public Backend {
   Codec& codec() override { return *codec_; }
   Solve& solve() override { return *solve_; }
   Gradient& gradient() override { return *gradient_; }
+  Vectors& vectors() override { return *vectors_; }
 
  private:
   std::unique_ptr<Memory> memory_ = host::make_memory();
@@ -25,6 +26,7 @@ class ReferenceBackend final : public Backend {
   std::unique_ptr<Codec> codec_ = reference::make_codec();
   std::unique_ptr<Solve> solve_ = reference::make_solve();
   std::unique_ptr<Gradient> gradient_ = reference::make_gradient();
+  std::unique_ptr<Vectors> vectors_ = reference::make_vectors();
 };
 
 }  // namespace

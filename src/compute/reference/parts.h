@@ -12,5 +12,6 @@ std::unique_ptr<Neural> make_neural();
 std::unique_ptr<Codec> make_codec();
 std::unique_ptr<Solve> make_solve();
 std::unique_ptr<Gradient> make_gradient();
+std::unique_ptr<Vectors> make_vectors();
 
 }  // namespace whit::compute::reference
