@@ -7,7 +7,7 @@ find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
   # What ccache needs in order to keep objects that were compiled with a precompiled header.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE_PROGRAM})
-  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
+  add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>)
 endif()
 
 # Warnings stop the build with the compilers that the tests run with; a newer one may warn anew.
@@ -20,11 +20,11 @@ endif()
 option(WHIT_WERROR "Warnings are errors" ${known_compiler})
 
 add_library(whit_options INTERFACE)
-target_compile_options(whit_options INTERFACE
-  -Wall -Wextra -Wconversion -Wshadow $<$<BOOL:${WHIT_WERROR}>:-Werror>
-  # Clang counts sign changes as -Wconversion, GCC does not: one meaning for both.
-  $<$<CXX_COMPILER_ID:Clang>:-Wno-sign-conversion>
-  -fno-math-errno -ffp-contract=off)
+set(flags -Wall -Wextra -Wconversion -Wshadow $<$<BOOL:${WHIT_WERROR}>:-Werror>
+    # Clang counts sign changes as -Wconversion, GCC does not: one meaning for both.
+    $<$<CXX_COMPILER_ID:Clang>:-Wno-sign-conversion>
+    -fno-math-errno -ffp-contract=off)
+target_compile_options(whit_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${flags}>")
 target_include_directories(whit_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 # Clang 14 destroys the wrong temporaries of `case X: f(temporary, consteval)`; without consteval fmt
 # checks its format strings at run time.

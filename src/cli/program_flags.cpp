@@ -25,6 +25,10 @@ void declare_program_flags(CLI::App& app, ProgramFlags& flags) {
   app.add_option("--max-gpu-memory", flags.max_gpu_memory, "the same of a GPU's memory")
       ->type_name("SIZE")
       ->group(kGroup);
+  app.add_option("--gpu-precision", flags.gpu_precision,
+                 "f32, or bf16: a GPU multiplies BF16 inputs, several times faster")
+      ->type_name("NAME")
+      ->group(kGroup);
   app.add_option("--seed", flags.seed, "seed of everything that is drawn by chance")
       ->type_name("N")
       ->group(kGroup);

@@ -19,6 +19,7 @@ struct ProgramFlags {
   std::string log_json;
   std::string max_memory;
   std::string max_gpu_memory;
+  std::string gpu_precision = "f32";
   std::string recipe;
   std::uint64_t seed = 0;
 };

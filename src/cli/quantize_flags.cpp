@@ -65,9 +65,9 @@ void declare_grid(CLI::App& app, QuantizeFlags& flags) {
   app.add_option("--rel-damp", recipe.rel_damp, "damping, relative to the mean of the diagonal")
       ->type_name("X")
       ->capture_default_str();
-  app.add_option("--block-size", recipe.block_size, "columns that are swept at once")
-      ->type_name("N")
-      ->capture_default_str();
+  app.add_option("--block-size", flags.block_size,
+                 "columns that are swept at once; left out: 128, on a GPU 1024")
+      ->type_name("N");
   app.add_option("--min-expert-tokens", recipe.min_expert_tokens,
                  "experts that see fewer are topped up; 0: as many as their input is wide")
       ->type_name("N");
@@ -151,7 +151,7 @@ std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app) {
   return flags;
 }
 
-pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session, Purpose purpose) {
+pipeline::Recipe recipe_from(const QuantizeFlags& flags, Session& session, Purpose purpose) {
   using tensor::Dtype;
   pipeline::Recipe recipe = flags.recipe;
   recipe.method = method_of(flags.method);
@@ -206,6 +206,8 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session,
   // What is free is for all ranks of this machine.
   if (recipe.max_memory == 0 && session.ranks().local_size() > 1)
     recipe.max_memory = session.max_memory_bytes() / 10 * 9;
+  recipe.tile_tokens = session.backend().tile_tokens();
+  recipe.block_size = flags.block_size.value_or(session.backend().sweep_columns());
   pipeline::validate(recipe);
   return recipe;
 }

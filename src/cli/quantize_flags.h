@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,7 @@ class Session;
 
 // Flags that plan and quantize share, as they were typed.
 struct QuantizeFlags {
+  std::optional<std::int64_t> block_size;
   std::string model, out;
   std::string method = "gptq", group_size, order = "activation", search = "mse", dtype = "auto";
   std::string format = "auto", mtp = "quantize", calibration;
@@ -43,6 +46,6 @@ enum class Purpose { kPlan, kRun };
 
 // A plan may be asked for before the calibration text is there. Errors: kUsage and kUnsupported,
 // subject = flag.
-pipeline::Recipe recipe_from(const QuantizeFlags& flags, const Session& session, Purpose purpose);
+pipeline::Recipe recipe_from(const QuantizeFlags& flags, Session& session, Purpose purpose);
 
 }  // namespace whit::cli

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -31,15 +33,34 @@ Verbosity verbosity_of(const ProgramFlags& flags) {
   return flags.quiet ? Verbosity::kQuiet : flags.verbose ? Verbosity::kVerbose : Verbosity::kNormal;
 }
 
-void check_device(const std::string& device) {
-  if (device == "auto" || device == "cpu") return;
-  const bool cuda =
-      device == "cuda" || (device.starts_with("cuda:") && device.size() > 5 &&
-                           device.find_first_not_of("0123456789", 5) == std::string::npos);
-  if (cuda)
-    throw base::Error(ErrorKind::kUnsupported, "--device",
-                      device + "; this whit was built without CUDA, expected auto or cpu");
-  base::fail(ErrorKind::kUsage, "--device", "{}; expected auto, cpu, cuda or cuda:N", device);
+// The GPU's ordinal, or nothing for the processor.
+std::optional<int> gpu_of(const std::string& device) {
+  if (device == "cpu") return std::nullopt;
+  const auto found = static_cast<int>(compute::cuda_devices().size());
+  if (device == "auto") return found > 0 ? std::optional(0) : std::nullopt;
+  int ordinal = 0;
+  if (device.starts_with("cuda:")) {
+    const char* end = device.data() + device.size();
+    const auto [rest, code] = std::from_chars(device.data() + 5, end, ordinal);
+    if (code != std::errc() || rest != end || ordinal < 0) ordinal = -1;
+  } else if (device != "cuda") {
+    ordinal = -1;
+  }
+  if (ordinal < 0)
+    base::fail(ErrorKind::kUsage, "--device", "{}; expected auto, cpu, cuda or cuda:N", device);
+  if (!compute::built_with_cuda())
+    base::fail(ErrorKind::kUnsupported, "--device",
+               "{}; this whit was built without CUDA, expected auto or cpu", device);
+  if (ordinal >= found)
+    base::fail(ErrorKind::kUnsupported, "--device", "{}; this machine has {} CUDA device{}", device,
+               found, found == 1 ? "" : "s");
+  return ordinal;
+}
+
+compute::Precision precision_of(const std::string& name) {
+  if (name == "f32") return compute::Precision::kF32;
+  if (name == "bf16") return compute::Precision::kBF16;
+  base::fail(ErrorKind::kUsage, "--gpu-precision", "{}; expected f32 or bf16", name);
 }
 
 // All cores that the process may use; those of the machine are shared by its ranks unless the
@@ -59,9 +80,10 @@ Session::Session(const ProgramFlags& flags, comm::Communicator& ranks)
       ranks_(ranks),
       console_(ranks.rank() == 0 ? verbosity_of(flags) : Verbosity::kQuiet,
                isatty(STDERR_FILENO) == 1) {
-  check_device(flags_.device);
+  gpu_ = gpu_of(flags_.device);
+  precision_of(flags_.gpu_precision);
   omp_set_num_threads(flags_.threads > 0 ? flags_.threads : threads_of_rank(ranks));
-  memory_flag_bytes();
+  if (!flags_.max_memory.empty()) base::parse_bytes(flags_.max_memory, "--max-memory");
   if (!flags_.max_gpu_memory.empty()) base::parse_bytes(flags_.max_gpu_memory, "--max-gpu-memory");
   if (ranks.rank() != 0) return;
   events_.add(console_);
@@ -82,15 +104,21 @@ int Session::threads() const {
 }
 
 compute::Backend& Session::backend() {
-  if (!backend_) backend_ = compute::make_cpu_backend(threads());
+  if (!backend_)
+    backend_ = gpu_ ? compute::make_cuda_backend(*gpu_, precision_of(flags_.gpu_precision))
+                    : compute::make_cpu_backend(threads());
   return *backend_;
 }
 
-std::uint64_t Session::memory_flag_bytes() const {
+std::uint64_t Session::memory_flag_bytes() {
+  if (on_gpu())
+    return flags_.max_gpu_memory.empty()
+               ? backend().memory().available() / 20 * 19
+               : base::parse_bytes(flags_.max_gpu_memory, "--max-gpu-memory");
   return flags_.max_memory.empty() ? 0 : base::parse_bytes(flags_.max_memory, "--max-memory");
 }
 
-std::uint64_t Session::max_memory_bytes() const {
+std::uint64_t Session::max_memory_bytes() {
   const std::uint64_t flag = memory_flag_bytes();
   return flag > 0 ? flag
                   : base::resident_bytes() + base::available_memory_bytes() /

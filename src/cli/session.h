@@ -39,10 +39,12 @@ class Session {
   int threads() const;
   // Made at the first call. Errors: kUnsupported for devices that were not built in.
   compute::Backend& backend();
-  // --max-memory, or what the machine has free.
-  std::uint64_t max_memory_bytes() const;
-  // --max-memory, or 0 where it was not given.
-  std::uint64_t memory_flag_bytes() const;
+  bool on_gpu() const { return gpu_.has_value(); }
+  // Where matrices live: --max-memory or what the machine has free; on a GPU --max-gpu-memory or
+  // what it has free.
+  std::uint64_t max_memory_bytes();
+  // The same flag, or 0 where it was not given; on a GPU what it has free.
+  std::uint64_t memory_flag_bytes();
   // Where models and datasets of the Hugging Face hub lie on this machine.
   std::filesystem::path hub_cache() const;
   // A folder, or a model of that cache.
@@ -61,6 +63,7 @@ class Session {
   FanOut events_;
   base::CancelToken token_;
   std::optional<SignalGuard> guard_;
+  std::optional<int> gpu_;  // its ordinal; nothing: the processor
   std::unique_ptr<compute::Backend> backend_;
 };
 

@@ -32,7 +32,8 @@ report::BenchTable bench_gptq(Session& session, const Flags& flags) {
   args.cols = flags.cols;
   args.tokens = flags.tokens;
   args.repeats = flags.repeats;
-  args.peak_flops = report::measure_cpu_limits(session.threads()).flops;
+  args.block_size = session.backend().sweep_columns();
+  args.peak_flops = session.backend().measure_limits().flops;
   return report::bench_gptq(session.backend(), args);
 }
 
@@ -42,7 +43,8 @@ report::BenchTable bench_compute(Session& session, const Flags& flags) {
   args.cols = flags.cols;
   args.tokens = flags.tokens;
   args.repeats = flags.repeats;
-  args.limits = report::measure_cpu_limits(session.threads());
+  args.block_size = session.backend().sweep_columns();
+  args.limits = session.backend().measure_limits();
   return report::bench_compute(session.backend(), args);
 }
 
@@ -51,7 +53,7 @@ report::BenchTable bench_forward(Session& session, const Flags& flags) {
   auto& backend = session.backend();
   const auto weights = runtime::make_stored_weights(model.checkpoint, backend);
   report::ForwardBenchArgs args = flags.forward;
-  args.peak_flops = report::measure_cpu_limits(session.threads()).flops;
+  args.peak_flops = session.backend().measure_limits().flops;
   return report::bench_forward(backend, model.spec, *weights, args);
 }
 

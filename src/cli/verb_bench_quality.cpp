@@ -58,8 +58,7 @@ class WorkFolder {
 };
 
 // The recipe that `whit quantize` makes of the shared flags and these.
-pipeline::Recipe recipe_of(const Flags& flags, const QualityRow& row, int bits,
-                           const Session& session) {
+pipeline::Recipe recipe_of(const Flags& flags, const QualityRow& row, int bits, Session& session) {
   QuantizeFlags quantize = flags.quantize;
   quantize.bits = bits;
   CLI::App app("", row.name);
@@ -72,7 +71,7 @@ pipeline::Recipe recipe_of(const Flags& flags, const QualityRow& row, int bits,
   return recipe_from(quantize, session, Purpose::kRun);
 }
 
-std::vector<report::QualityJob> jobs_of(const Flags& flags, const Session& session) {
+std::vector<report::QualityJob> jobs_of(const Flags& flags, Session& session) {
   std::vector<report::QualityJob> jobs;
   for (const int bits : flags.bits)
     for (const auto& name : flags.rows) {

@@ -37,7 +37,7 @@ report::Json to_json(const runtime::Generation& result, const std::vector<text::
 }
 
 // What may be spent on decoded weights.
-std::uint64_t weight_budget(const Session& session, const model::ModelSpec& spec) {
+std::uint64_t weight_budget(Session& session, const model::ModelSpec& spec) {
   const std::uint64_t limit = session.max_memory_bytes();
   const std::uint64_t taken = base::resident_bytes() + runtime::working_bytes(spec);
   return limit > taken ? (limit - taken) / 10 * 9 : 0;

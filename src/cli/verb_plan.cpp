@@ -80,7 +80,7 @@ report::Json to_json(const std::vector<QualityCost>& costs, double rate) {
   return json;
 }
 
-report::Json to_json(const pipeline::Plan& plan) {
+report::Json to_json(const pipeline::Plan& plan, bool on_gpu) {
   report::Json stages = report::Json::array();
   for (const auto& step : plan.steps)
     stages.push_back({{"name", step.name},
@@ -92,7 +92,7 @@ report::Json to_json(const pipeline::Plan& plan) {
           {"refitted", plan.refitted},
           {"ignored", plan.ignored},
           {"peak_memory_bytes", plan.peak_memory_bytes},
-          {"peak_gpu_memory_bytes", 0},
+          {"peak_gpu_memory_bytes", on_gpu ? plan.peak_memory_bytes : 0},
           {"disk_bytes", plan.disk_bytes},
           {"output_bytes", plan.output_bytes},
           {"bits_per_weight", plan.bits_per_weight},
@@ -133,7 +133,7 @@ Job declare(CLI::App& app) {
     const auto plan = pipeline::make_plan(checkpoint, recipe);
     const auto costs = costs_of_qualities(checkpoint, recipe);
     const double rate = measured_rate(session.backend());
-    report::Json json = to_json(*plan);
+    report::Json json = to_json(*plan, session.on_gpu());
     json["qualities"] = to_json(costs, rate);
     session.print(json, to_text(*plan) + to_text(costs, rate));
     return 0;

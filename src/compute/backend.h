@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "scheme/scheme.h"
 #include "tensor/tensor.h"
 
@@ -34,6 +33,8 @@ class Memory {
   // Same extents and dtype; strides may differ.
   virtual void copy(ConstMatrixView from, MatrixView to) = 0;
   virtual void fill(MatrixView out, float value) = 0;
+  // Bytes that can still be allocated, about.
+  virtual std::uint64_t available() const = 0;
 };
 
 enum class Transpose : std::uint8_t { kNo, kYes };
@@ -326,26 +327,47 @@ class Vectors {
                      MatrixView indices, MatrixView residual_indices, MatrixView error) = 0;
 };
 
+// What a device can do at best, measured now.
+struct Limits {
+  double flops = 0;             // flop/s of its largest matrix products, in the backend's precision
+  double bytes_per_second = 0;  // of its memory, bytes read and bytes written
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string name() const = 0;  // "cpu (OpenBLAS 0.3.21, 2 threads)"
   virtual tensor::Device device() const = 0;
+  // Rows of a hidden state that are worth computing at once.
+  virtual std::int64_t tile_tokens() const { return 2048; }
+  // Columns of a weight that are worth sweeping at once.
+  virtual std::int64_t sweep_columns() const { return 128; }
   virtual Memory& memory() = 0;
   virtual Linalg& linalg() = 0;
   virtual Neural& neural() = 0;
   virtual Codec& codec() = 0;
   virtual Solve& solve() = 0;
   virtual Gradient& gradient() = 0;
-  // Errors: kUnsupported where the backend has none.
-  virtual Vectors& vectors() {
-    base::fail(base::ErrorKind::kUnsupported, name(), "quantizes no vectors; expected the CPU");
-  }
+  virtual Vectors& vectors() = 0;
+  virtual Limits measure_limits() = 0;
 };
 
 // Scalar, double-precision oracle of every function; slow.
 std::unique_ptr<Backend> make_reference_backend();
 // BLAS and OpenMP. threads <= 0: all cores.
 std::unique_ptr<Backend> make_cpu_backend(int threads);
+
+// What a GPU's tensor cores multiply in linear and gram. Everything else is computed in fp32 or
+// better under both.
+enum class Precision : std::uint8_t {
+  kF32,   // as good as fp32: products of BF16 halves, 2^-16 relative each
+  kBF16,  // inputs rounded to BF16, sums in fp32
+};
+bool built_with_cuda();
+// What CUDA devices this machine has, by ordinal; none where whit was built without CUDA.
+std::vector<std::string> cuda_devices();
+// Errors: kUnsupported where whit was built without CUDA or the GPU is too old; kUsage where there
+// is no such device.
+std::unique_ptr<Backend> make_cuda_backend(int ordinal, Precision precision);
 
 }  // namespace whit::compute

@@ -23,13 +23,14 @@ struct ExpertRows {
   std::int64_t mid_row0 = 0;  // its first row in kMid
   bool own = true;            // this rank's to compute
   tensor::Tensor out;         // host, [routed, hidden]: what the ranks exchange
+  std::int64_t at_once = 0;   // rows of a piece
 
   std::int64_t count() const { return static_cast<std::int64_t>(rows.size()); }
   std::int64_t first_of(std::size_t piece) const {
-    return static_cast<std::int64_t>(piece) * kTileTokens;
+    return static_cast<std::int64_t>(piece) * at_once;
   }
   std::int64_t rows_of(std::size_t piece) const {
-    return std::min(kTileTokens, count() - first_of(piece));
+    return std::min(at_once, count() - first_of(piece));
   }
 };
 
@@ -68,6 +69,7 @@ ExpertRows rows_of_expert(LayerRun& run, const MoeSpec& spec, Dispatch& dispatch
                           std::size_t expert) {
   ExpertRows result;
   result.spec = &spec.experts[expert];
+  result.at_once = run.context.backend.tile_tokens();
   result.own = run.shares.owner_of_expert(expert) == run.shares.rank();
   std::vector<std::int32_t> extra;
   if (result.own)
@@ -87,7 +89,7 @@ Stage expert_stage(const ExpertRows& expert, const LinearSpec& first) {
   Stage stage;
   stage.site = first.reads;
   stage.width = first.in_features;
-  const std::int64_t pieces = base::ceil_div(expert.count(), kTileTokens);
+  const std::int64_t pieces = base::ceil_div(expert.count(), expert.at_once);
   for (std::int64_t piece = 0; piece < pieces; ++piece)
     stage.piece_rows.push_back(expert.rows_of(static_cast<std::size_t>(piece)));
   stage.token_rows = expert.rows;

@@ -6,9 +6,9 @@
 
 namespace whit::model {
 
-Shares::Shares(comm::Communicator* ranks, const Sequences& sequences)
+Shares::Shares(comm::Communicator* ranks, const Sequences& sequences, std::int64_t tile_tokens)
     : ranks_(ranks),
-      tiles_(tiles_of(sequences)),
+      tiles_(tiles_of(sequences, tile_tokens)),
       strands_(std::min(kStrands, static_cast<std::int64_t>(tiles_.size()))) {}
 
 std::int64_t Shares::strand_of(std::size_t i) const {

@@ -19,7 +19,8 @@ inline constexpr std::int64_t kStrands = 16;
 class Shares {
  public:
   // ranks: null where one process has all.
-  Shares(comm::Communicator* ranks, const Sequences& sequences);
+  Shares(comm::Communicator* ranks, const Sequences& sequences,
+         std::int64_t tile_tokens = kTileTokens);
 
   bool shared() const { return ranks_ != nullptr && ranks_->size() > 1; }
   comm::Communicator& ranks() const { return *ranks_; }

@@ -77,8 +77,9 @@ std::int64_t widest_site(const model::LayerSpec& layer) {
 // Gram, ordered Hessian and factor; a tile of inputs and outputs. Refining takes an error and bands
 // of H. The teacher adds the moved weight in two orders, a cross Gram and the residual's; held-out
 // choices both sums in halves, a factor and a trial; a metric its blocks and a second sweep.
-std::uint64_t working_set(const model::LayerSpec& layer, const Refinement& refinement, bool teacher,
+std::uint64_t working_set(const model::LayerSpec& layer, const Recipe& recipe, bool teacher,
                           std::int64_t hidden) {
+  const Refinement& refinement = recipe.refinement;
   constexpr std::int64_t kBand = 128;
   std::uint64_t most = 0;
   for (const auto* linear : model::linears_of(layer)) {
@@ -86,7 +87,7 @@ std::uint64_t working_set(const model::LayerSpec& layer, const Refinement& refin
     const std::uint64_t gram = bytes(linear->in_features, linear->in_features);
     const std::uint64_t residual = bytes(hidden, linear->in_features);
     const std::uint64_t tile =
-        bytes(2 * model::kTileTokens, linear->in_features + 2 * linear->out_features);
+        bytes(2 * recipe.tile_tokens, linear->in_features + 2 * linear->out_features);
     std::uint64_t sum = 6 * weight + 4 * gram + tile;
     if (refinement.descent_passes > 0 || refinement.refit_scales)
       sum += weight + bytes(kBand, linear->out_features + linear->in_features);
@@ -102,12 +103,12 @@ std::uint64_t working_set(const model::LayerSpec& layer, const Refinement& refin
 }
 
 // A layer's attention and its gradient on one tile, and the metrics of its linears.
-std::uint64_t metric_set(const model::LayerSpec& layer, const Refinement& refinement) {
-  if (!refinement.output_metric) return 0;
+std::uint64_t metric_set(const model::LayerSpec& layer, const Recipe& recipe) {
+  if (!recipe.refinement.output_metric) return 0;
   std::uint64_t sum = 0;
   for (const auto* linear : model::linears_of(layer))
     if (const std::int64_t block = model::metric_block(layer, *linear); block > 0)
-      sum += bytes(4 * model::kTileTokens + 3 * block, linear->out_features) +
+      sum += bytes(4 * recipe.tile_tokens + 3 * block, linear->out_features) +
              bytes(linear->out_features, linear->in_features);
   return sum;
 }
@@ -124,12 +125,12 @@ std::uint64_t expert_mids(const model::LayerSpec& layer, std::int64_t tokens, st
 
 // One linear as FP8: the weight, its codes, what they decode to and a copy that a search reads; a
 // tile of inputs and outputs.
-std::uint64_t fp8_set(const model::LayerSpec& layer) {
+std::uint64_t fp8_set(const model::LayerSpec& layer, const Recipe& recipe) {
   std::uint64_t most = 0;
   for (const auto* linear : model::linears_of(layer))
     most = std::max(
         most, 5 * bytes(linear->out_features, linear->in_features) +
-                  bytes(2 * model::kTileTokens, linear->in_features + 2 * linear->out_features));
+                  bytes(2 * recipe.tile_tokens, linear->in_features + 2 * linear->out_features));
   return most;
 }
 
@@ -151,18 +152,17 @@ std::uint64_t vector_set(const model::LayerSpec& layer, const BoundRecipe& bound
         9 * bytes(linear->out_features, linear->in_features) +
             6 * bytes(linear->in_features, linear->in_features) + kPerVector * vectors +
             6 * bytes(layout.groups * (layout.centroids + layout.residuals), layout.length + 1) +
-            bytes(2 * model::kTileTokens, linear->in_features + 2 * linear->out_features));
+            bytes(2 * bound.recipe.tile_tokens, linear->in_features + 2 * linear->out_features));
   }
   return most;
 }
 
 std::uint64_t working_of(const model::LayerSpec& layer, const Plan& plan, bool teacher) {
-  if (plan.bound.recipe.method == Method::kFp8) return fp8_set(layer);
-  const Refinement& refinement = plan.bound.recipe.refinement;
-  if (plan.bound.recipe.method == Method::kVptq)
-    return std::max(vector_set(layer, plan.bound), working_set(layer, refinement, false, 0));
-  return std::max(working_set(layer, refinement, teacher, plan.spec.hidden),
-                  metric_set(layer, refinement));
+  const Recipe& recipe = plan.bound.recipe;
+  if (recipe.method == Method::kFp8) return fp8_set(layer, recipe);
+  if (recipe.method == Method::kVptq)
+    return std::max(vector_set(layer, plan.bound), working_set(layer, recipe, false, 0));
+  return std::max(working_set(layer, recipe, teacher, plan.spec.hidden), metric_set(layer, recipe));
 }
 
 // What the hungriest layer needs, in bytes.

@@ -111,6 +111,7 @@ struct Recipe {
   Refinement refinement;
   bool offload_activations = false;  // keep activations in a file
   std::uint64_t max_memory = 0;      // bytes; 0: what the machine has free
+  std::int64_t tile_tokens = 2048;   // rows of a hidden state that the backend computes at once
 };
 
 // Errors: kUsage (subject: the flag), kUnsupported.

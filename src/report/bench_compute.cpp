@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "compute/cpu/limits.h"
 
 namespace whit::report {
 
@@ -30,9 +29,8 @@ class ComputeBench {
   BenchTable run() {
     table_.title =
         fmt::format("compute: N {}, K {}, {} tokens", args_.rows, args_.cols, args_.tokens);
-    table_.machine =
-        fmt::format("{}; BLAS peak {:.1f} GFLOP/s, memory {:.1f} GB/s", backend_.name(),
-                    args_.limits.flops / kGiga, args_.limits.bytes_per_second / kGiga);
+    table_.machine = fmt::format("{}; peak {:.1f} GFLOP/s, memory {:.1f} GB/s", backend_.name(),
+                                 args_.limits.flops / kGiga, args_.limits.bytes_per_second / kGiga);
     const Tensor x = random_matrix(args_.tokens, args_.cols);
     const Tensor w = random_matrix(args_.rows, args_.cols);
     measure_linear(x, w);
@@ -46,13 +44,22 @@ class ComputeBench {
   }
 
  private:
+  static constexpr std::int64_t kRowsDrawn = 8192;  // longer matrices repeat some of them
+
   Tensor random_matrix(std::int64_t rows, std::int64_t cols) {
-    std::vector<float> values(static_cast<std::size_t>(rows * cols));
+    const std::int64_t drawn = std::min(rows, kRowsDrawn);
+    std::vector<float> values(static_cast<std::size_t>(drawn * cols));
     for (float& v : values) {
       v = -3.0F;
       for (int i = 0; i < 3; ++i) v += static_cast<float>(engine_()) * 0x1p-31F;
     }
-    return backend_.memory().upload(tensor::make_f32({rows, cols}, values).view());
+    Tensor some = backend_.memory().upload(tensor::make_f32({drawn, cols}, values).view());
+    if (drawn == rows) return some;
+    std::vector<std::int32_t> choice(static_cast<std::size_t>(rows));
+    for (auto& row : choice) row = static_cast<std::int32_t>(engine_() % kRowsDrawn);
+    Tensor all = backend_.memory().allocate({rows, cols}, Dtype::kF32);
+    backend_.neural().gather_rows(some.matrix(), choice, all.matrix());
+    return all;
   }
 
   // `work` ends with something on the host, so that a device has finished.
@@ -113,7 +120,8 @@ class ComputeBench {
     const std::vector<double> ridge(static_cast<std::size_t>(args_.cols),
                                     0.1 * static_cast<double>(args_.tokens));
     backend_.linalg().add_to_diagonal(gram.matrix(), ridge);
-    const Tensor h = backend_.memory().upload(gram.view());
+    Tensor h = backend_.memory().allocate({args_.cols, args_.cols}, Dtype::kF32);
+    backend_.memory().copy(gram.matrix(), h.matrix());
     double best = 0;
     for (int i = 0; i < std::max(args_.repeats, 1); ++i) {
       backend_.memory().copy(h.matrix(), gram.matrix());
@@ -145,7 +153,8 @@ class ComputeBench {
   }
 
   void sweep_all(const Tensor& w, const Tensor& u, ConstMatrixView scales, ConstMatrixView zeros) {
-    Tensor target = backend_.memory().upload(w.view());
+    Tensor target = backend_.memory().allocate({args_.rows, args_.cols}, Dtype::kF32);
+    backend_.memory().copy(w.matrix(), target.matrix());
     Tensor error = backend_.memory().allocate({args_.rows, args_.cols}, Dtype::kF32);
     Tensor codes = backend_.memory().allocate({args_.rows, args_.cols}, Dtype::kI8);
     for (std::int64_t k = 0; k < args_.cols; k += args_.block_size) {
@@ -210,10 +219,6 @@ class ComputeBench {
 };
 
 }  // namespace
-
-MachineLimits measure_cpu_limits(int threads) {
-  return {compute::cpu::measure_peak_flops(threads), compute::cpu::measure_bandwidth(threads)};
-}
 
 BenchTable bench_compute(compute::Backend& backend, const ComputeBenchArgs& args) {
   if (args.grid.group_size < 1 || args.cols % args.grid.group_size != 0)

@@ -7,20 +7,13 @@
 
 namespace whit::report {
 
-// The host's own limits, measured now.
-struct MachineLimits {
-  double flops = 0;             // fp32 flop/s of its BLAS, all threads
-  double bytes_per_second = 0;  // of its memory
-};
-MachineLimits measure_cpu_limits(int threads);
-
 struct ComputeBenchArgs {
   std::int64_t rows = 2048;    // N of a weight
   std::int64_t cols = 7168;    // K
   std::int64_t tokens = 2048;  // T of a hidden state
   std::int64_t block_size = 128;
   compute::GridArgs grid;
-  MachineLimits limits;
+  compute::Limits limits;
   int repeats = 1;  // the least of so many times
 };
 

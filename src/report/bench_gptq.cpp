@@ -88,10 +88,10 @@ class GptqBench {
 
  private:
   double build_gram() {
-    constexpr std::int64_t kChunk = 2048;
+    const std::int64_t chunk = backend_.tile_tokens();
     double seconds = 0;
-    for (std::int64_t t = 0; t < args_.tokens; t += kChunk) {
-      const std::int64_t rows = std::min(kChunk, args_.tokens - t);
+    for (std::int64_t t = 0; t < args_.tokens; t += chunk) {
+      const std::int64_t rows = std::min(chunk, args_.tokens - t);
       const tensor::Tensor x = backend_.memory().upload(
           tensor::make_f32({rows, args_.cols}, random_inputs(rows, args_.cols, engine_)).view());
       seconds += seconds_of([&] {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "compute/backend.h"
+#include "compute/mirrored.h"
 
 namespace whit::compute::testing {
 
@@ -26,9 +27,13 @@ struct Candidate {
 };
 
 inline std::vector<Candidate> candidates() {
-  return {{"reference", make_reference_backend},
-          {"cpu_1_thread", [] { return make_cpu_backend(1); }},
-          {"cpu_3_threads", [] { return make_cpu_backend(3); }}};
+  std::vector<Candidate> all{{"reference", make_reference_backend},
+                             {"cpu_1_thread", [] { return make_cpu_backend(1); }},
+                             {"cpu_3_threads", [] { return make_cpu_backend(3); }},
+                             {"mirrored", [] { return make_mirrored(make_cpu_backend(1)); }}};
+  if (!cuda_devices().empty())
+    all.push_back({"cuda", [] { return make_mirrored(make_cuda_backend(0, Precision::kF32)); }});
+  return all;
 }
 
 // A contract test: the backend under test, and the oracle.

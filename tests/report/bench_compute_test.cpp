@@ -33,7 +33,7 @@ TEST(BenchCompute, EveryRowHasWorkAndTime) {
 }
 
 TEST(BenchCompute, LimitsArePlausible) {
-  const MachineLimits limits = measure_cpu_limits(2);
+  const compute::Limits limits = compute::make_cpu_backend(2)->measure_limits();
   EXPECT_GT(limits.flops, 1e8);
   EXPECT_GT(limits.bytes_per_second, 1e8);
 }

@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include "compute/cpu/blas.h"
+#include "compute/cpu/limits.h"
 #include "compute/cpu/parts.h"
 #include "compute/host/memory.h"
 
@@ -35,6 +36,9 @@ class CpuBackend final : public Backend {
   Solve& solve() override { return *solve_; }
   Gradient& gradient() override { return *gradient_; }
   Vectors& vectors() override { return *vectors_; }
+  Limits measure_limits() override {
+    return {cpu::measure_peak_flops(threads_), cpu::measure_bandwidth(threads_)};
+  }
 
  private:
   int threads_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace whit::compute::host {
 
@@ -39,6 +40,8 @@ class HostMemory final : public Memory {
     for (std::int64_t i = 0; i < out.rows; ++i)
       std::fill_n(out.row<float>(i), static_cast<std::size_t>(out.cols), value);
   }
+
+  std::uint64_t available() const override { return base::available_memory_bytes(); }
 };
 
 }  // namespace

@@ -18,6 +18,7 @@ class ReferenceBackend final : public Backend {
   Solve& solve() override { return *solve_; }
   Gradient& gradient() override { return *gradient_; }
   Vectors& vectors() override { return *vectors_; }
+  Limits measure_limits() override { return make_cpu_backend(1)->measure_limits(); }
 
  private:
   std::unique_ptr<Memory> memory_ = host::make_memory();

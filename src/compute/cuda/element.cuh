@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cuda_fp16.h>
+
+#include <cstdint>
+
+#include "compute/cuda/context.h"
+#include "numeric/float_codec.h"
+#include "tensor/tensor.h"
+
+// The float types of stored elements, as a kernel reads them.
+namespace whit::compute::cuda {
+
+struct E4M3 {
+  std::uint8_t bits;
+};
+struct E5M2 {
+  std::uint8_t bits;
+};
+struct BF16 {
+  std::uint16_t bits;
+};
+struct F16 {
+  std::uint16_t bits;
+};
+
+template <typename T>
+struct Element;
+template <>
+struct Element<float> {
+  __device__ static float decode(float x) { return x; }
+};
+template <>
+struct Element<BF16> {
+  __device__ static float decode(BF16 x) {
+    return __uint_as_float(static_cast<std::uint32_t>(x.bits) << 16);
+  }
+};
+template <>
+struct Element<F16> {
+  __device__ static float decode(F16 x) { return __half2float(__ushort_as_half(x.bits)); }
+};
+template <>
+struct Element<E4M3> {
+  __device__ static float decode(E4M3 x) { return numeric::e4m3_to_f32(x.bits); }
+  __device__ static std::uint8_t encode(float x) { return numeric::f32_to_e4m3(x); }
+};
+template <>
+struct Element<E5M2> {
+  __device__ static float decode(E5M2 x) { return numeric::e5m2_to_f32(x.bits); }
+  __device__ static std::uint8_t encode(float x) { return numeric::f32_to_e5m2(x); }
+};
+
+// Calls body<T>() with the type of `dtype`.
+template <typename Body>
+void with_float_type(tensor::Dtype dtype, const char* what, Body body) {
+  switch (dtype) {
+    case tensor::Dtype::kF32:
+      return body.template operator()<float>();
+    case tensor::Dtype::kBF16:
+      return body.template operator()<BF16>();
+    case tensor::Dtype::kF16:
+      return body.template operator()<F16>();
+    case tensor::Dtype::kF8E4M3:
+      return body.template operator()<E4M3>();
+    case tensor::Dtype::kF8E5M2:
+      return body.template operator()<E5M2>();
+    default:
+      break;
+  }
+  fail_dtype(what, dtype, "a float type");
+}
+
+template <typename Body>
+void with_float8_type(tensor::Dtype dtype, const char* what, Body body) {
+  if (dtype == tensor::Dtype::kF8E4M3) return body.template operator()<E4M3>();
+  if (dtype == tensor::Dtype::kF8E5M2) return body.template operator()<E5M2>();
+  fail_dtype(what, dtype, "F8_E4M3 or F8_E5M2");
+}
+
+}  // namespace whit::compute::cuda

@@ -1,0 +1,166 @@
+#include "compute/cuda/grid_search.h"
+#include "compute/cuda/kernel.cuh"
+#include "compute/host/grid.h"
+#include "numeric/round_to.h"
+
+namespace whit::compute::cuda {
+
+namespace {
+
+// What kernels need to know of GridArgs.
+struct Search {
+  Rows<const float> w;
+  const float* column_weights;  // or null
+  Rows<float> scales, zeros;    // zeros.data may be null
+  std::int64_t groups, group_size;
+  float steps, code_lo, code_hi;
+  bool symmetric, mse;
+  tensor::Dtype scale_dtype;
+  float least, largest;  // positive values of scale_dtype
+};
+
+__device__ float storable(const Search& s, float scale) {
+  float value = scale;
+  if (s.scale_dtype == tensor::Dtype::kBF16)
+    value = numeric::round_to_bf16(scale);
+  else if (s.scale_dtype == tensor::Dtype::kF16)
+    value = numeric::f16_to_f32(numeric::f32_to_f16(scale));
+  if (value < s.least) return s.least;
+  return value > s.largest ? s.largest : value;
+}
+
+// host::covering_grid.
+__device__ host::GroupGrid covering(const Search& s, float lo, float hi) {
+  if (!(lo < 0) && !(hi > 0)) return {};
+  if (s.symmetric) return {storable(s, (-lo > hi ? -lo : hi) / (0.5F * s.steps)), 0.0F};
+  const float scale = storable(s, (hi - lo) / s.steps);
+  const float zero = rintf(s.code_lo - lo / scale);
+  return {scale, fminf(fmaxf(zero, s.code_lo), s.code_hi)};
+}
+
+struct Smaller {
+  __device__ float operator()(float a, float b) const { return a < b ? a : b; }
+};
+
+// 1.5 * 2^23: adding and subtracting it rounds halves to even.
+constexpr float kRound = 12582912.0F;
+
+// Four points of the search at once, each with its grid's scale: what the group loses.
+struct Points {
+  static constexpr int kCount = 4;
+  float scale[kCount], inverse[kCount], loss[kCount];
+
+  __device__ void add(const Search& s, float zero, float w, float weight, bool weighted) {
+#pragma unroll
+    for (int p = 0; p < kCount; ++p) {
+      const float code =
+          fminf(fmaxf((w * inverse[p] + kRound) - kRound, s.code_lo - zero), s.code_hi - zero);
+      const float error = w - code * scale[p];
+      const float square = error * error;
+      // |e|^2.4 = 2^(1.2 log2(e²)).
+      loss[p] += weighted ? weight * square
+                          : exp2f(static_cast<float>(host::kSearchNorm) * 0.5F * __log2f(square));
+    }
+  }
+};
+
+// A warp searches the grid of one group: a lane takes every 32nd point, the weights pass by in
+// shared memory.
+__device__ void search_group(const Search& s, std::int64_t at, float* shared) {
+  const std::int64_t n = at / s.groups;
+  const std::int64_t g = at % s.groups;
+  const auto lane = static_cast<int>(threadIdx.x);
+  const float* w = s.w[n] + g * s.group_size;
+  float lo = 0;
+  float hi = 0;
+  for (std::int64_t k = lane; k < s.group_size; k += kWarp) {
+    lo = fminf(lo, w[k]);
+    hi = fmaxf(hi, w[k]);
+  }
+  lo = warp_reduce(lo, Smaller{});
+  hi = warp_reduce(hi, Larger{});
+  const host::GroupGrid widest = covering(s, lo, hi);
+  float best = widest.scale;
+  if (s.mse && (lo != 0 || hi != 0)) {
+    static_assert(Points::kCount * kWarp >= host::kSearchPoints);
+    const bool weighted = s.column_weights != nullptr;
+    const float* weights = weighted ? s.column_weights + g * s.group_size : nullptr;
+    Points points;
+#pragma unroll
+    for (int p = 0; p < Points::kCount; ++p) {
+      const int point = min(p * static_cast<int>(kWarp) + lane, host::kSearchPoints - 1);
+      points.scale[p] = storable(s, widest.scale * host::search_factor(point, weighted));
+      points.inverse[p] = 1.0F / points.scale[p];
+      points.loss[p] = 0;
+    }
+    float* shared_weights = shared + kWarp;
+    for (std::int64_t k = 0; k < s.group_size; k += kWarp) {
+      __syncwarp();
+      const bool there = k + lane < s.group_size;
+      shared[lane] = there ? w[k + lane] : 0.0F;
+      shared_weights[lane] = there && weighted ? weights[k + lane] : 0.0F;
+      __syncwarp();
+      const int count = static_cast<int>(min(s.group_size - k, static_cast<std::int64_t>(kWarp)));
+      for (int i = 0; i < count; ++i)
+        points.add(s, widest.zero, shared[i], shared_weights[i], weighted);
+    }
+    float least = INFINITY;
+    int chosen = host::kSearchPoints;
+#pragma unroll
+    for (int p = 0; p < Points::kCount; ++p) {
+      const int point = p * static_cast<int>(kWarp) + lane;
+      if (point >= host::kSearchPoints || !(points.loss[p] < least)) continue;
+      least = points.loss[p];
+      chosen = point;
+    }
+    for (unsigned distance = kWarp / 2; distance > 0; distance /= 2) {
+      const float other = __shfl_xor_sync(kAllLanes, least, distance);
+      const int theirs = __shfl_xor_sync(kAllLanes, chosen, distance);
+      if (other < least || (other == least && theirs < chosen)) {
+        least = other;
+        chosen = theirs;
+      }
+    }
+    if (chosen < host::kSearchPoints)
+      best = storable(s, widest.scale * host::search_factor(chosen, weighted));
+  }
+  if (lane != 0) return;
+  s.scales[n][g] = best;
+  if (s.zeros.data != nullptr) s.zeros[n][g] = widest.zero;
+}
+
+constexpr unsigned kGroupsAtOnce = 8;
+
+__global__ void search_kernel(Search s, std::int64_t count) {
+  __shared__ float weights[kGroupsAtOnce][2 * kWarp];
+  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * kGroupsAtOnce + threadIdx.y;
+  if (at < count) search_group(s, at, weights[threadIdx.y]);
+}
+
+}  // namespace
+
+void search_grid(const Context& context, ConstMatrixView w, const GridArgs& args,
+                 std::span<const float> column_weights, MatrixView scales, MatrixView zeros) {
+  const Temporary<float> weights(context, column_weights);
+  const Search search{rows_of<float>(w),
+                      column_weights.empty() ? nullptr : weights.data(),
+                      rows_of<float>(scales),
+                      rows_of<float>(zeros),
+                      scales.cols,
+                      args.group_size,
+                      static_cast<float>((1 << args.bits) - 1),
+                      static_cast<float>(scheme::code_min(args.bits)),
+                      static_cast<float>(scheme::code_max(args.bits)),
+                      args.symmetric,
+                      args.search == ScaleSearch::kMse,
+                      args.scale_dtype,
+                      host::storable_scale(0.0F, args.scale_dtype),
+                      host::storable_scale(INFINITY, args.scale_dtype)};
+  const std::int64_t count = w.rows * scales.cols;
+  if (count == 0) return;
+  search_kernel<<<static_cast<unsigned>(base::ceil_div<std::int64_t>(count, kGroupsAtOnce)),
+                  dim3(kWarp, kGroupsAtOnce), 0, context.stream()>>>(search, count);
+  context.launched("fit_scales");
+}
+
+}  // namespace whit::compute::cuda

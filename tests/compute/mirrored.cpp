@@ -1,0 +1,378 @@
+#include "compute/mirrored.h"
+
+#include <optional>
+#include <utility>
+
+#include "compute/mirror.h"
+
+namespace whit::compute::testing {
+namespace {
+
+using tensor::Dtype;
+
+class Args {
+ public:
+  Args(Backend& inner, const AttentionArgs& host)
+      : q_(inner, host.q.data),
+        k_(inner, host.k.data),
+        v_(inner, host.v.data),
+        bias_(inner, host.key_bias),
+        there(host) {
+    there.q.data = q_.view();
+    there.k.data = k_.view();
+    there.v.data = v_.view();
+    there.key_bias = bias_.view();
+    if (!host.k_shared) return;
+    shared_.emplace(inner, host.k_shared->data);
+    there.k_shared->data = shared_->view();
+  }
+
+ private:
+  Mirror q_, k_, v_, bias_;
+  std::optional<Mirror> shared_;
+
+ public:
+  AttentionArgs there;
+};
+
+class MirroredMemory final : public Memory {
+ public:
+  explicit MirroredMemory(Backend& inner) : inner_(inner) {}
+  Tensor allocate(tensor::Shape shape, Dtype dtype) override {
+    const Tensor there = inner_.memory().allocate(std::move(shape), dtype);
+    return inner_.memory().download(there.view());
+  }
+  Tensor upload(const TensorView& host) override {
+    return inner_.memory().download(inner_.memory().upload(host).view());
+  }
+  Tensor download(const TensorView& device) override { return upload(device); }
+  void copy(ConstMatrixView from, MatrixView to) override {
+    Mirror a(inner_, from), b(inner_, to);
+    inner_.memory().copy(a.view(), b.view());
+    b.back(to);
+  }
+  void fill(MatrixView out, float value) override {
+    Mirror a(inner_, out);
+    inner_.memory().fill(a.view(), value);
+    a.back(out);
+  }
+  std::uint64_t available() const override { return inner_.memory().available(); }
+
+ private:
+  Backend& inner_;
+};
+
+class MirroredLinalg final : public Linalg {
+ public:
+  explicit MirroredLinalg(Backend& inner) : inner_(inner) {}
+  void gemm(float alpha, ConstMatrixView a, Transpose ta, ConstMatrixView b, Transpose tb,
+            float beta, MatrixView c) override {
+    Mirror x(inner_, a), y(inner_, b), z(inner_, c);
+    inner_.linalg().gemm(alpha, x.view(), ta, y.view(), tb, beta, z.view());
+    z.back(c);
+  }
+  void linear(ConstMatrixView x, ConstMatrixView w, const float* bias, MatrixView y) override {
+    Mirror a(inner_, x), b(inner_, w), c(inner_, y);
+    const Floats shift(inner_, bias, y.cols);
+    inner_.linalg().linear(a.view(), b.view(), shift.data(), c.view());
+    c.back(y);
+  }
+  void gram(ConstMatrixView x, std::span<const float> row_weights, MatrixView g) override {
+    Mirror a(inner_, x), b(inner_, g);
+    inner_.linalg().gram(a.view(), row_weights, b.view());
+    b.back(g);
+  }
+  void permute(ConstMatrixView in, std::span<const std::int32_t> rows,
+               std::span<const std::int32_t> cols, MatrixView out) override {
+    Mirror a(inner_, in), b(inner_, out);
+    inner_.linalg().permute(a.view(), rows, cols, b.view());
+    b.back(out);
+  }
+  std::vector<double> diagonal(ConstMatrixView square) override {
+    Mirror a(inner_, square);
+    return inner_.linalg().diagonal(a.view());
+  }
+  void add_to_diagonal(MatrixView a, std::span<const double> values) override {
+    Mirror there(inner_, a);
+    inner_.linalg().add_to_diagonal(there.view(), values);
+    there.back(a);
+  }
+  void scale_add(float alpha, MatrixView a, float beta, ConstMatrixView b) override {
+    Mirror x(inner_, a), y(inner_, b);
+    inner_.linalg().scale_add(alpha, x.view(), beta, y.view());
+    x.back(a);
+  }
+  std::vector<double> quadratic_form(ConstMatrixView d, ConstMatrixView h) override {
+    Mirror x(inner_, d), y(inner_, h);
+    return inner_.linalg().quadratic_form(x.view(), y.view());
+  }
+  std::vector<double> row_dots(ConstMatrixView a, ConstMatrixView b, std::int64_t width) override {
+    Mirror x(inner_, a), y(inner_, b);
+    return inner_.linalg().row_dots(x.view(), y.view(), width);
+  }
+  std::vector<float> column_max_abs(ConstMatrixView x) override {
+    Mirror a(inner_, x);
+    return inner_.linalg().column_max_abs(a.view());
+  }
+  std::vector<float> row_max_abs(ConstMatrixView x) override {
+    Mirror a(inner_, x);
+    return inner_.linalg().row_max_abs(a.view());
+  }
+
+ private:
+  Backend& inner_;
+};
+
+// A norm's arguments with weight and bias on the inner device.
+class NormThere {
+ public:
+  NormThere(Backend& inner, const NormArgs& host, std::int64_t cols)
+      : weight_(inner, host.weight, cols), bias_(inner, host.bias, cols), args(host) {
+    args.weight = weight_.data();
+    args.bias = bias_.data();
+  }
+
+ private:
+  Floats weight_, bias_;
+
+ public:
+  NormArgs args;
+};
+
+class MirroredNeural final : public Neural {
+ public:
+  explicit MirroredNeural(Backend& inner) : inner_(inner) {}
+  void embed(const TensorView& table, std::span<const std::int32_t> ids, MatrixView out) override {
+    const Tensor there = inner_.memory().upload(table);
+    Mirror b(inner_, out);
+    inner_.neural().embed(there.view(), ids, b.view());
+    b.back(out);
+  }
+  void norm(ConstMatrixView x, const NormArgs& args, MatrixView out) override {
+    const NormThere there(inner_, args, x.cols);
+    Mirror a(inner_, x), b(inner_, out);
+    inner_.neural().norm(x.data == out.data ? b.view() : a.view(), there.args, b.view());
+    b.back(out);
+  }
+  void rope(MatrixView x, std::int64_t heads, std::int64_t first_col, std::int64_t head_stride,
+            ConstMatrixView cos_sin, bool interleaved,
+            std::span<const std::int32_t> positions) override {
+    Mirror a(inner_, x), angles(inner_, cos_sin);
+    inner_.neural().rope(a.view(), heads, first_col, head_stride, angles.view(), interleaved,
+                         positions);
+    a.back(x);
+  }
+  void attention(const AttentionArgs& args, MatrixView out) override {
+    const Args there(inner_, args);
+    Mirror b(inner_, out);
+    inner_.neural().attention(there.there, b.view());
+    b.back(out);
+  }
+  void activate(Activation act, ConstMatrixView x, ConstMatrixView times, MatrixView out) override {
+    Mirror a(inner_, x), t(inner_, times), b(inner_, out);
+    inner_.neural().activate(act, x.data == out.data ? b.view() : a.view(), t.view(), b.view());
+    b.back(out);
+  }
+  void add(MatrixView x, ConstMatrixView y) override {
+    Mirror a(inner_, x), b(inner_, y);
+    inner_.neural().add(a.view(), b.view());
+    a.back(x);
+  }
+  Routing route(ConstMatrixView logits, const float* bias, const RoutingArgs& args,
+                std::vector<float>* scores_out) override {
+    Mirror a(inner_, logits);
+    const Floats there(inner_, bias, logits.cols);
+    return inner_.neural().route(a.view(), there.data(), args, scores_out);
+  }
+  void gather_rows(ConstMatrixView in, std::span<const std::int32_t> rows,
+                   MatrixView out) override {
+    Mirror a(inner_, in), b(inner_, out);
+    inner_.neural().gather_rows(a.view(), rows, b.view());
+    b.back(out);
+  }
+  void scatter_add_rows(ConstMatrixView x, std::span<const std::int32_t> rows,
+                        std::span<const float> weights, MatrixView inout) override {
+    Mirror a(inner_, x), b(inner_, inout);
+    inner_.neural().scatter_add_rows(a.view(), rows, weights, b.view());
+    b.back(inout);
+  }
+  void log_softmax(MatrixView logits) override {
+    Mirror a(inner_, logits);
+    inner_.neural().log_softmax(a.view());
+    a.back(logits);
+  }
+
+ private:
+  Backend& inner_;
+};
+
+class MirroredGradient final : public Gradient {
+ public:
+  explicit MirroredGradient(Backend& inner) : inner_(inner) {}
+  void attention(const AttentionArgs& args, ConstMatrixView out_gradient,
+                 const AttentionGradients& out) override {
+    const Args there(inner_, args);
+    Mirror dout(inner_, out_gradient), q(inner_, out.q), k(inner_, out.k),
+        shared(inner_, out.k_shared), v(inner_, out.v);
+    inner_.gradient().attention(there.there, dout.view(),
+                                {q.view(), k.view(), shared.view(), v.view()});
+    q.back(out.q);
+    k.back(out.k);
+    shared.back(out.k_shared);
+    v.back(out.v);
+  }
+  void norm(ConstMatrixView x, const NormArgs& args, ConstMatrixView out_gradient,
+            MatrixView out) override {
+    const NormThere there(inner_, args, x.cols);
+    Mirror a(inner_, x), d(inner_, out_gradient), b(inner_, out);
+    inner_.gradient().norm(a.view(), there.args,
+                           out_gradient.data == out.data ? b.view() : d.view(), b.view());
+    b.back(out);
+  }
+
+ private:
+  Backend& inner_;
+};
+
+class MirroredCodec final : public Codec {
+ public:
+  explicit MirroredCodec(Backend& inner) : inner_(inner) {}
+  void to_f32(const TensorView& in, MatrixView out) override {
+    const Tensor there = inner_.memory().upload(in);
+    Mirror b(inner_, out);
+    inner_.codec().to_f32(there.view(), b.view());
+    b.back(out);
+  }
+  void decode_scaled_fp8(const TensorView& codes, const TensorView& scales, std::int64_t block_rows,
+                         std::int64_t block_cols, MatrixView out) override {
+    const Tensor c = inner_.memory().upload(codes);
+    const Tensor s = inner_.memory().upload(scales);
+    Mirror b(inner_, out);
+    inner_.codec().decode_scaled_fp8(c.view(), s.view(), block_rows, block_cols, b.view());
+    b.back(out);
+  }
+  void decode_grouped(const scheme::GroupedInt& weight, MatrixView out) override {
+    scheme::GroupedInt there;
+    there.bits = weight.bits;
+    there.group_size = weight.group_size;
+    there.channel = weight.channel;
+    there.scale_dtype = weight.scale_dtype;
+    there.codes = inner_.memory().upload(weight.codes.view());
+    there.scales = inner_.memory().upload(weight.scales.view());
+    if (!weight.zeros.empty()) there.zeros = inner_.memory().upload(weight.zeros.view());
+    Mirror b(inner_, out);
+    inner_.codec().decode_grouped(there, b.view());
+    b.back(out);
+  }
+  std::vector<float> block_maxima(ConstMatrixView x, std::int64_t block_rows,
+                                  std::int64_t block_cols) override {
+    Mirror a(inner_, x);
+    return inner_.codec().block_maxima(a.view(), block_rows, block_cols);
+  }
+  void encode_scaled_fp8(ConstMatrixView x, const TensorView& scales, std::int64_t block_rows,
+                         std::int64_t block_cols, float limit, MatrixView codes) override {
+    const Tensor s = inner_.memory().upload(scales);
+    Mirror a(inner_, x), b(inner_, codes);
+    inner_.codec().encode_scaled_fp8(a.view(), s.view(), block_rows, block_cols, limit, b.view());
+    b.back(codes);
+  }
+  void round_fp8(MatrixView x, const scheme::Float8Rounding& rounding) override {
+    Mirror a(inner_, x);
+    inner_.codec().round_fp8(a.view(), rounding);
+    a.back(x);
+  }
+  void fit_scales(ConstMatrixView w, const GridArgs& args, std::span<const float> column_weights,
+                  MatrixView scales, MatrixView zeros) override {
+    Mirror a(inner_, w), s(inner_, scales), z(inner_, zeros);
+    inner_.codec().fit_scales(a.view(), args, column_weights, s.view(), z.view());
+    s.back(scales);
+    z.back(zeros);
+  }
+  void sweep_block(const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t, MatrixView codes,
+                   MatrixView error) override {
+    Mirror u(inner_, args.u), row_u(inner_, args.row_u), s(inner_, args.scales),
+        z(inner_, args.zeros), a(inner_, t0), b(inner_, t), c(inner_, codes), e(inner_, error);
+    SweepArgs there = args;
+    there.u = u.view();
+    there.row_u = row_u.view();
+    there.scales = s.view();
+    there.zeros = z.view();
+    inner_.codec().sweep_block(there, a.view(), b.view(), c.view(), e.view());
+    c.back(codes);
+    e.back(error);
+  }
+  void descend_block(const DescentArgs& args, ConstMatrixView gradient, MatrixView codes,
+                     MatrixView error) override {
+    Mirror m(inner_, args.m), h(inner_, args.h), s(inner_, args.scales), g(inner_, gradient),
+        c(inner_, codes), e(inner_, error);
+    DescentArgs there = args;
+    there.m = m.view();
+    there.h = h.view();
+    there.scales = s.view();
+    inner_.codec().descend_block(there, g.view(), c.view(), e.view());
+    c.back(codes);
+    e.back(error);
+  }
+  void round_to_grid(ConstMatrixView w, const GridArgs& args, ConstMatrixView scales,
+                     ConstMatrixView zeros, MatrixView codes) override {
+    Mirror a(inner_, w), s(inner_, scales), z(inner_, zeros), c(inner_, codes);
+    inner_.codec().round_to_grid(a.view(), args, s.view(), z.view(), c.view());
+    c.back(codes);
+  }
+
+ private:
+  Backend& inner_;
+};
+
+class MirroredSolve final : public Solve {
+ public:
+  explicit MirroredSolve(Backend& inner) : inner_(inner) {}
+  std::optional<std::vector<double>> factor_udu(MatrixView h) override {
+    Mirror a(inner_, h);
+    auto d = inner_.solve().factor_udu(a.view());
+    a.back(h);
+    return d;
+  }
+  void solve_udu(ConstMatrixView u, std::span<const double> d, MatrixView b) override {
+    Mirror x(inner_, u), y(inner_, b);
+    inner_.solve().solve_udu(x.view(), d, y.view());
+    y.back(b);
+  }
+  void solve_small(std::int64_t size, std::span<const double> a, std::span<double> b) override {
+    inner_.solve().solve_small(size, a, b);
+  }
+
+ private:
+  Backend& inner_;
+};
+
+class Mirrored final : public Backend {
+ public:
+  explicit Mirrored(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+  std::string name() const override { return inner_->name(); }
+  tensor::Device device() const override { return {}; }
+  Memory& memory() override { return memory_; }
+  Linalg& linalg() override { return linalg_; }
+  Neural& neural() override { return neural_; }
+  Codec& codec() override { return codec_; }
+  Solve& solve() override { return solve_; }
+  Gradient& gradient() override { return gradient_; }
+  Limits measure_limits() override { return inner_->measure_limits(); }
+
+ private:
+  std::unique_ptr<Backend> inner_;
+  MirroredMemory memory_{*inner_};
+  MirroredLinalg linalg_{*inner_};
+  MirroredNeural neural_{*inner_};
+  MirroredCodec codec_{*inner_};
+  MirroredSolve solve_{*inner_};
+  MirroredGradient gradient_{*inner_};
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_mirrored(std::unique_ptr<Backend> inner) {
+  return std::make_unique<Mirrored>(std::move(inner));
+}
+
+}  // namespace whit::compute::testing
