@@ -15,8 +15,21 @@ struct OnDevice {
   tensor::TensorView view;
 };
 
-tensor::Tensor upload_or_move(compute::Backend& backend, const tensor::Tensor& host) {
-  return host.empty() ? tensor::Tensor() : backend.memory().upload(host.view());
+// A weight with each of its tensors, where there is one, as `carry` makes it.
+template <typename Carry>
+scheme::GroupedInt carried(const scheme::GroupedInt& weight, const Carry& carry) {
+  const auto some = [&](const tensor::Tensor& from) {
+    return from.empty() ? tensor::Tensor() : carry(from);
+  };
+  scheme::GroupedInt there;
+  there.bits = weight.bits;
+  there.group_size = weight.group_size;
+  there.channel = weight.channel;
+  there.scale_dtype = weight.scale_dtype;
+  there.codes = some(weight.codes);
+  there.scales = some(weight.scales);
+  there.zeros = some(weight.zeros);
+  return there;
 }
 
 void decode_into(compute::Backend& backend, const scheme::GroupedInt& weight,
@@ -25,14 +38,8 @@ void decode_into(compute::Backend& backend, const scheme::GroupedInt& weight,
     backend.codec().decode_grouped(weight, out);
     return;
   }
-  scheme::GroupedInt there;
-  there.bits = weight.bits;
-  there.group_size = weight.group_size;
-  there.channel = weight.channel;
-  there.scale_dtype = weight.scale_dtype;
-  there.codes = upload_or_move(backend, weight.codes);
-  there.scales = upload_or_move(backend, weight.scales);
-  there.zeros = upload_or_move(backend, weight.zeros);
+  const auto there = carried(
+      weight, [&](const tensor::Tensor& host) { return backend.memory().upload(host.view()); });
   backend.codec().decode_grouped(there, out);
 }
 
@@ -57,6 +64,12 @@ tensor::Tensor decode_on(compute::Backend& backend, const scheme::QuantizedWeigh
                                        tensor::Dtype::kF32);
   std::visit([&](const auto& w) { decode_into(backend, w, out.matrix()); }, weight);
   return out;
+}
+
+scheme::GroupedInt host_copy(compute::Backend& backend, const scheme::GroupedInt& weight) {
+  return carried(weight, [&](const tensor::Tensor& there) {
+    return backend.memory().download(there.view());
+  });
 }
 
 }  // namespace whit::pipeline

@@ -8,4 +8,7 @@ namespace whit::pipeline {
 // F32 [rows, cols] on the backend's device, wherever the codes are.
 tensor::Tensor decode_on(compute::Backend& backend, const scheme::QuantizedWeight& weight);
 
+// The same weight with everything on the host: what files are made of.
+scheme::GroupedInt host_copy(compute::Backend& backend, const scheme::GroupedInt& weight);
+
 }  // namespace whit::pipeline

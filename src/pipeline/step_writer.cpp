@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "numeric/float_codec.h"
+#include "pipeline/decode_on.h"
 #include "pipeline/output_weights.h"
 
 namespace whit::pipeline {
@@ -88,6 +89,9 @@ StepWriter::~StepWriter() = default;
 
 void StepWriter::packed(const model::LinearSpec& linear, const scheme::QuantizedWeight& weight,
                         std::optional<float> input_scale) {
+  const auto* grouped = std::get_if<scheme::GroupedInt>(&weight);
+  if (grouped != nullptr && grouped->codes.device() != tensor::Device{})
+    return packed(linear, host_copy(backend_, *grouped), input_scale);
   for (auto& named : formats::encode_weight(format_, linear.module, weight, input_scale))
     waiting_.insert_or_assign(std::move(named.name), std::move(named.tensor));
   advance();
