@@ -10,6 +10,7 @@
 #include "report/bench_forward.h"
 #include "report/bench_gptq.h"
 #include "report/bench_kmeans.h"
+#include "report/bench_layer.h"
 #include "report/bench_tokenize.h"
 #include "runtime/weights.h"
 
@@ -24,6 +25,9 @@ struct Flags {
   report::ForwardBenchArgs forward;
   report::KMeansBenchArgs kmeans;
   std::string data;
+  std::string arch = "deepseek_v3", layer = "moe", quality = "fast";
+  std::string folder;
+  std::int64_t experts = 0;
 };
 
 report::BenchTable bench_gptq(Session& session, const Flags& flags) {
@@ -64,7 +68,32 @@ report::BenchTable bench_calibrate(Session& session, const Flags& flags) {
   return report::bench_calibrate(backend, model.spec, *weights, flags.forward, flags.repeats);
 }
 
+report::BenchTable bench_layer(Session& session, const Flags& flags) {
+  report::LayerBenchArgs args;
+  args.arch = flags.arch;
+  if (flags.layer != "moe" && flags.layer != "dense")
+    base::fail(base::ErrorKind::kUsage, "--layer", "{}; expected moe or dense", flags.layer);
+  args.dense = flags.layer == "dense";
+  args.experts = flags.experts;
+  args.tokens = flags.tokens;
+  args.length = flags.forward.length;
+  args.folder = flags.folder.empty() ? std::filesystem::temp_directory_path() / "whit-bench-layer"
+                                     : std::filesystem::path(flags.folder);
+  const auto quality = pipeline::quality_from_name(flags.quality);
+  if (!quality)
+    base::fail(base::ErrorKind::kUsage, "--quality", "{}; expected fast, default or best",
+               flags.quality);
+  args.recipe.refinement = pipeline::refinement_of(*quality);
+  auto& backend = session.backend();
+  args.recipe.tile_tokens = backend.tile_tokens();
+  args.recipe.block_size = backend.sweep_columns();
+  args.recipe.max_memory = session.memory_flag_bytes();
+  args.limits = backend.measure_limits();
+  return report::bench_layer(backend, args, session.events(), session.cancel());
+}
+
 report::BenchTable bench(Session& session, const Flags& flags) {
+  if (flags.what == "layer") return bench_layer(session, flags);
   if (flags.what == "gptq") return bench_gptq(session, flags);
   if (flags.what == "compute") return bench_compute(session, flags);
   if (flags.what == "forward") return bench_forward(session, flags);
@@ -79,7 +108,7 @@ report::BenchTable bench(Session& session, const Flags& flags) {
     return report::bench_tokenize(*tokenizer, base::read_text_file(flags.text), flags.repeats);
   }
   base::fail(base::ErrorKind::kUsage, "WHAT",
-             "{}; expected gptq, compute, forward, calibrate, kmeans, tokenize or quality",
+             "{}; expected gptq, compute, layer, forward, calibrate, kmeans, tokenize or quality",
              flags.what);
 }
 
@@ -93,7 +122,7 @@ Job declare(CLI::App& app) {
   };
   app.add_option(
          "WHAT", flags->what,
-         "gptq, compute, forward, calibrate, kmeans or tokenize; quality has a help of its own")
+         "gptq, compute, layer, forward, calibrate, kmeans or tokenize; quality has a help of its own")
       ->required();
   app.add_option("--model", flags->model, "forward, calibrate, tokenize: whose")
       ->type_name("MODEL")
@@ -101,15 +130,31 @@ Job declare(CLI::App& app) {
   app.add_option("--text", flags->text, "tokenize: what")->type_name("FILE")->capture_default_str();
   whole("--rows", flags->rows, "gptq, compute: outputs of the weight");
   whole("--cols", flags->cols, "gptq, compute: inputs of the weight");
-  whole("--tokens", flags->tokens, "gptq, compute: rows of the hidden state");
+  whole("--tokens", flags->tokens, "gptq, compute, layer: rows of the hidden state");
   whole("--sequences", flags->forward.sequences, "forward, calibrate: how many");
-  whole("--length", flags->forward.length, "forward, calibrate: tokens of each");
+  whole("--length", flags->forward.length, "forward, calibrate, layer: tokens of each");
   whole("--vectors", flags->kmeans.vectors, "kmeans: how many");
   whole("--vector-length", flags->kmeans.length, "kmeans: their entries");
   whole("--centroids", flags->kmeans.centroids, "kmeans: how many");
   whole("--passes", flags->kmeans.passes, "kmeans: assignments");
   app.add_option("--data", flags->data, "kmeans: fp32 vectors, one after the other")
       ->type_name("FILE");
+  app.add_option("--arch", flags->arch, "layer: deepseek_v3, llama3_8b or qwen3_30b_a3b")
+      ->type_name("NAME")
+      ->capture_default_str();
+  app.add_option("--layer", flags->layer, "layer: moe, or a mixture's dense one")
+      ->type_name("moe|dense")
+      ->capture_default_str();
+  app.add_option("--experts", flags->experts, "layer: fewer than the model has; 0: all")
+      ->check(CLI::Range(0, 4096))
+      ->type_name("N");
+  app.add_option("--quality", flags->quality, "layer: fast, default or best")
+      ->type_name("NAME")
+      ->capture_default_str();
+  app.add_option("--folder", flags->folder,
+                 "layer: where the checkpoint is generated (kept) and quantized; left out: a "
+                 "temporary folder")
+      ->type_name("FOLDER");
   app.add_option("--repeats", flags->repeats, "the best of N runs counts")
       ->check(CLI::Range(1, 1000))
       ->type_name("N")
@@ -124,15 +169,18 @@ Job declare(CLI::App& app) {
 }  // namespace verb_bench
 
 Verb bench_verb() {
-  return {"bench", "Work, floor at the machine's measured limit, measured, share",
-          "  whit bench gptq\n"
-          "  whit bench gptq --rows 7168 --cols 2048 --repeats 3\n"
-          "  whit bench forward --model demo/moe-15m --json\n"
-          "  whit bench calibrate --sequences 16 --length 512 --repeats 5\n"
-          "  whit bench tokenize --model demo/moe-15m --text demo/text/evaluation.txt\n"
-          "  whit bench kmeans --vectors 1000000 --centroids 65536 --passes 4\n"
-          "  whit bench quality --help\n",
-          verb_bench::declare};
+  return {
+      "bench", "Work, floor at the machine's measured limit, measured, share",
+      "  whit bench gptq\n"
+      "  whit bench gptq --rows 7168 --cols 2048 --repeats 3\n"
+      "  whit bench layer --arch deepseek_v3 --tokens 65536 --device cuda --gpu-precision bf16\n"
+      "  whit bench layer --arch llama3_8b --tokens 4096 --length 512\n"
+      "  whit bench forward --model demo/moe-15m --json\n"
+      "  whit bench calibrate --sequences 16 --length 512 --repeats 5\n"
+      "  whit bench tokenize --model demo/moe-15m --text demo/text/evaluation.txt\n"
+      "  whit bench kmeans --vectors 1000000 --centroids 65536 --passes 4\n"
+      "  whit bench quality --help\n",
+      verb_bench::declare};
 }
 
 }  // namespace whit::cli

@@ -350,6 +350,8 @@ class Backend {
   virtual Gradient& gradient() = 0;
   virtual Vectors& vectors() = 0;
   virtual Limits measure_limits() = 0;
+  // Until everything asked for so far is done; only clocks need it.
+  virtual void wait() {}
 };
 
 // Scalar, double-precision oracle of every function; slow.

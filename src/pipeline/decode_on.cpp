@@ -67,9 +67,8 @@ tensor::Tensor decode_on(compute::Backend& backend, const scheme::QuantizedWeigh
 }
 
 scheme::GroupedInt host_copy(compute::Backend& backend, const scheme::GroupedInt& weight) {
-  return carried(weight, [&](const tensor::Tensor& there) {
-    return backend.memory().download(there.view());
-  });
+  return carried(
+      weight, [&](const tensor::Tensor& there) { return backend.memory().download(there.view()); });
 }
 
 }  // namespace whit::pipeline

@@ -21,7 +21,8 @@ class RemoteMatrix {
  public:
   RemoteMatrix(Backend&, ConstMatrixView far) : near_(nearer(far)) {}
   MatrixView view() const {
-    return {const_cast<std::byte*>(near_.data), near_.dtype, near_.rows, near_.cols, near_.stride, {}};
+    return {
+        const_cast<std::byte*>(near_.data), near_.dtype, near_.rows, near_.cols, near_.stride, {}};
   }
   void back(MatrixView) const {}
 
@@ -33,8 +34,9 @@ class RemoteFloats {
  public:
   RemoteFloats(Backend&, const float* far, std::int64_t) : far_(far) {}
   const float* data() const {
-    return far_ == nullptr ? nullptr
-                           : reinterpret_cast<const float*>(reinterpret_cast<const std::byte*>(far_) - kFar);
+    return far_ == nullptr
+               ? nullptr
+               : reinterpret_cast<const float*>(reinterpret_cast<const std::byte*>(far_) - kFar);
   }
 
  private:

@@ -287,8 +287,8 @@ class TranslatedCodec final : public Codec {
   }
   void descend_block(const DescentArgs& args, ConstMatrixView gradient, MatrixView codes,
                      MatrixView error) override {
-    typename How::Matrix m(inner_, args.m), h(inner_, args.h), s(inner_, args.scales), g(inner_, gradient),
-        c(inner_, codes), e(inner_, error);
+    typename How::Matrix m(inner_, args.m), h(inner_, args.h), s(inner_, args.scales),
+        g(inner_, gradient), c(inner_, codes), e(inner_, error);
     DescentArgs there = args;
     there.m = m.view();
     there.h = h.view();

@@ -31,6 +31,7 @@ class CudaBackend final : public Backend {
   Codec& codec() override { return *codec_; }
   Solve& solve() override { return *solve_; }
   Gradient& gradient() override { return *gradient_; }
+  void wait() override { context_.finish("work"); }
   Limits measure_limits() override { return cuda::measure_limits(context_); }
 
  private:
