@@ -34,10 +34,12 @@ Verbosity verbosity_of(const ProgramFlags& flags) {
 }
 
 // The GPU's ordinal, or nothing for the processor.
-std::optional<int> gpu_of(const std::string& device) {
+std::optional<int> gpu_of(const std::string& device, const comm::Communicator& ranks) {
   if (device == "cpu") return std::nullopt;
   const auto found = static_cast<int>(compute::cuda_devices().size());
-  if (device == "auto") return found > 0 ? std::optional(0) : std::nullopt;
+  // Ranks of one machine take its GPUs in turn.
+  if (device == "auto")
+    return found > 0 ? std::optional(ranks.rank() % ranks.local_size() % found) : std::nullopt;
   int ordinal = 0;
   if (device.starts_with("cuda:")) {
     const char* end = device.data() + device.size();
@@ -80,7 +82,7 @@ Session::Session(const ProgramFlags& flags, comm::Communicator& ranks)
       ranks_(ranks),
       console_(ranks.rank() == 0 ? verbosity_of(flags) : Verbosity::kQuiet,
                isatty(STDERR_FILENO) == 1) {
-  gpu_ = gpu_of(flags_.device);
+  gpu_ = gpu_of(flags_.device, ranks);
   precision_of(flags_.gpu_precision);
   omp_set_num_threads(flags_.threads > 0 ? flags_.threads : threads_of_rank(ranks));
   if (!flags_.max_memory.empty()) base::parse_bytes(flags_.max_memory, "--max-memory");

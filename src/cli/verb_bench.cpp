@@ -28,6 +28,7 @@ struct Flags {
   std::string arch = "deepseek_v3", layer = "moe", quality = "fast";
   std::string folder;
   std::int64_t experts = 0;
+  bool whole = false;
 };
 
 report::BenchTable bench_gptq(Session& session, const Flags& flags) {
@@ -75,6 +76,7 @@ report::BenchTable bench_layer(Session& session, const Flags& flags) {
     base::fail(base::ErrorKind::kUsage, "--layer", "{}; expected moe or dense", flags.layer);
   args.dense = flags.layer == "dense";
   args.experts = flags.experts;
+  args.metered = !flags.whole;
   args.tokens = flags.tokens;
   args.length = flags.forward.length;
   args.folder = flags.folder.empty() ? std::filesystem::temp_directory_path() / "whit-bench-layer"
@@ -148,6 +150,8 @@ Job declare(CLI::App& app) {
   app.add_option("--experts", flags->experts, "layer: fewer than the model has; 0: all")
       ->check(CLI::Range(0, 4096))
       ->type_name("N");
+  app.add_flag("--whole", flags->whole,
+               "layer: its time alone; measuring every function makes a GPU wait");
   app.add_option("--quality", flags->quality, "layer: fast, default or best")
       ->type_name("NAME")
       ->capture_default_str();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <span>
 
 #include "base/error.h"
 #include "formats/bit_packing.h"
@@ -53,7 +54,8 @@ tensor::Tensor encode_zeros(const tensor::Tensor& zeros, int bits) {
 
 tensor::Tensor encode_scales(const float* scales, tensor::Shape shape, Dtype dtype) {
   tensor::Tensor out(std::move(shape), dtype);
-  for (std::int64_t i = 0; i < out.elements(); ++i) {
+  const std::int64_t count = out.elements();
+  for (std::int64_t i = 0; i < count; ++i) {
     const float scale = scales[i];
     float stored = scale;
     if (dtype == Dtype::kBF16) {
@@ -86,10 +88,15 @@ void check_weight(const scheme::GroupedInt& weight) {
   check(weight.symmetric() || weight.zeros.shape() == weight.scales.shape(),
         "encode_packed: zeros shaped as scales");
   const auto outside = [&](const tensor::Tensor& tensor) {
-    const auto* values = tensor.as<std::int8_t>();
-    return std::any_of(values, values + tensor.elements(), [&](std::int8_t value) {
-      return value < scheme::code_min(weight.bits) || value > scheme::code_max(weight.bits);
-    });
+    const std::span values(tensor.as<std::int8_t>(), static_cast<std::size_t>(tensor.elements()));
+    std::int8_t least = 0;
+    std::int8_t most = 0;
+    // Without an early end, so that many are compared at once.
+    for (const std::int8_t value : values) {
+      least = std::min(least, value);
+      most = std::max(most, value);
+    }
+    return least < scheme::code_min(weight.bits) || most > scheme::code_max(weight.bits);
   };
   check(!outside(weight.codes) && (weight.symmetric() || !outside(weight.zeros)),
         "encode_packed: codes within the bits");

@@ -11,7 +11,10 @@ namespace whit::model {
 
 struct LayerRun {
   LayerRun(ForwardContext& forward, const LayerSpec& spec)
-      : context(forward), layer(spec), shares(forward.ranks, forward.sequences, forward.backend.tile_tokens()), own(shares.own()) {
+      : context(forward),
+        layer(spec),
+        shares(forward.ranks, forward.sequences, forward.backend.tile_tokens()),
+        own(shares.own()) {
     for (const std::size_t i : own) tiles.push_back(shares.tiles()[i]);
   }
 

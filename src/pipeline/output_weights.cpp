@@ -14,7 +14,8 @@ namespace whit::pipeline {
 void round_to(tensor::Tensor& values, tensor::Dtype dtype) {
   if (dtype == tensor::Dtype::kF32) return;
   float* data = values.as<float>();
-  for (std::int64_t i = 0; i < values.elements(); ++i) data[i] = numeric::round_to(data[i], dtype);
+  const std::int64_t count = values.elements();
+  for (std::int64_t i = 0; i < count; ++i) data[i] = numeric::round_to(data[i], dtype);
 }
 
 namespace {

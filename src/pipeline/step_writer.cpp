@@ -22,7 +22,8 @@ tensor::Tensor narrow(const tensor::Tensor& values, tensor::Dtype dtype) {
   tensor::Tensor out(values.shape(), dtype);
   const float* in = values.as<float>();
   auto* bits = out.as<std::uint16_t>();
-  for (std::int64_t i = 0; i < values.elements(); ++i)
+  const std::int64_t count = values.elements();
+  for (std::int64_t i = 0; i < count; ++i)
     bits[i] =
         dtype == tensor::Dtype::kBF16 ? numeric::f32_to_bf16(in[i]) : numeric::f32_to_f16(in[i]);
   return out;
@@ -89,22 +90,36 @@ StepWriter::~StepWriter() = default;
 
 void StepWriter::packed(const model::LinearSpec& linear, const scheme::QuantizedWeight& weight,
                         std::optional<float> input_scale) {
+  settle();
   const auto* grouped = std::get_if<scheme::GroupedInt>(&weight);
-  if (grouped != nullptr && grouped->codes.device() != tensor::Device{})
-    return packed(linear, host_copy(backend_, *grouped), input_scale);
-  for (auto& named : formats::encode_weight(format_, linear.module, weight, input_scale))
+  if (grouped != nullptr && grouped->codes.device() != tensor::Device{}) {
+    // Packed while the device goes on.
+    auto host = std::make_shared<const scheme::QuantizedWeight>(host_copy(backend_, *grouped));
+    encoding_ = std::async(std::launch::async, [=, format = format_, module = linear.module] {
+      return formats::encode_weight(format, module, *host, input_scale);
+    });
+    return;
+  }
+  take(formats::encode_weight(format_, linear.module, weight, input_scale));
+}
+
+void StepWriter::settle() {
+  if (encoding_.valid()) take(encoding_.get());
+}
+
+void StepWriter::take(std::vector<formats::NamedTensor> tensors) {
+  for (auto& named : tensors)
     waiting_.insert_or_assign(std::move(named.name), std::move(named.tensor));
   advance();
 }
 
 void StepWriter::cache(const model::LayerSpec& layer, float key, float value) {
-  for (auto& named :
-       formats::encode_cache(format_, attention_module(layer), caches_latent(layer), key, value))
-    waiting_.insert_or_assign(std::move(named.name), std::move(named.tensor));
-  advance();
+  settle();
+  take(formats::encode_cache(format_, attention_module(layer), caches_latent(layer), key, value));
 }
 
 model::WeightHandle StepWriter::refitted(const std::string& name, const tensor::Tensor& values) {
+  settle();
   tensor::Tensor host = backend_.memory().download(values.view());
   const tensor::Dtype dtype = dtype_of(name);
   round_to(host, dtype);
@@ -121,6 +136,7 @@ tensor::Dtype StepWriter::dtype_of(const std::string& name) const {
 }
 
 void StepWriter::exchange() {
+  settle();
   if (!ranks_.several()) return;
   comm::Bytes sent;
   if (!ranks_.is_root()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -9,6 +10,7 @@
 #include "checkpoint/checkpoint.h"
 #include "compute/backend.h"
 #include "formats/format.h"
+#include "formats/weight_format.h"
 #include "model/weights.h"
 #include "pipeline/journal.h"
 #include "pipeline/plan.h"
@@ -40,6 +42,9 @@ class StepWriter {
   std::vector<ShardRecord> finish();
 
  private:
+  // Waits for what is being encoded.
+  void settle();
+  void take(std::vector<formats::NamedTensor> tensors);
   tensor::Dtype dtype_of(const std::string& name) const;
   void advance();
   bool write_next(const OutputTensor& next);
@@ -55,6 +60,7 @@ class StepWriter {
   std::size_t tensor_ = 0;
   std::unique_ptr<checkpoint::SafetensorsWriter> writer_;
   std::map<std::string, tensor::Tensor, std::less<>> waiting_;
+  std::future<std::vector<formats::NamedTensor>> encoding_;  // of the last packed weight
   std::vector<ShardRecord> records_;
 };
 

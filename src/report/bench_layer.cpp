@@ -101,7 +101,10 @@ BenchTable bench_layer(compute::Backend& backend, const LayerBenchArgs& args,
     table.rows.push_back(std::move(row));
   };
   const double none = std::numeric_limits<double>::quiet_NaN();
-  plain("files, packing, host", none, result.seconds - known, "what is left");
+  if (args.metered)
+    plain("files, packing, host", none, result.seconds - known, "what is left");
+  else
+    floors = none;
   plain("layer", floors, result.seconds, "embedding and head included");
   if (args.arch == "deepseek_v3" && !args.dense && args.experts == 0)
     plain("the model's mixtures", kMoeLayers * floors, kMoeLayers * result.seconds,

@@ -21,6 +21,7 @@ struct LayerBenchArgs {
   std::filesystem::path folder;  // for the checkpoint, the calibration and the output
   pipeline::Recipe recipe;       // its calibration is replaced
   compute::Limits limits;
+  bool metered = true;  // false: the whole alone, nothing waits for a function's end
 };
 
 // Quantizes one generated layer with the pipeline's own code: what each function of the backend

@@ -193,8 +193,7 @@ class CudaCodec final : public Codec {
     each(context_, w.rows, w.cols, "round_to_grid", [=] __device__(std::int64_t n, std::int64_t k) {
       const std::int64_t g = k / size;
       const float z = zero.data == nullptr ? 0.0F : zero[n][g];
-      const float code = rintf(from[n][k] / scale[n][g]) + z;
-      to[n][k] = static_cast<std::int8_t>(fminf(fmaxf(code, lo), hi));
+      to[n][k] = static_cast<std::int8_t>(code_of(from[n][k], inverse_of(scale[n][g]), z, lo, hi));
     });
   }
 

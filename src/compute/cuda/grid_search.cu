@@ -90,7 +90,7 @@ __device__ void search_group(const Search& s, std::int64_t at, float* shared) {
     for (int p = 0; p < Points::kCount; ++p) {
       const int point = min(p * static_cast<int>(kWarp) + lane, host::kSearchPoints - 1);
       points.scale[p] = storable(s, widest.scale * host::search_factor(point, weighted));
-      points.inverse[p] = 1.0F / points.scale[p];
+      points.inverse[p] = inverse_of(points.scale[p]);
       points.loss[p] = 0;
     }
     float* shared_weights = shared + kWarp;

@@ -110,6 +110,17 @@ void each_row(const Context& context, std::int64_t rows, std::int64_t cols, cons
   context.launched(what);
 }
 
+// Of a positive scale; finite where the scale is subnormal.
+__device__ inline float inverse_of(float scale) {
+  return fminf(1.0F / scale, 3.40282347e38F);
+}
+
+// The code of a value on a grid. DEVIATION: times the inverse of the scale where the contract
+// divides, so that ties may fall otherwise; a division would take half of a sweep's time.
+__device__ inline float code_of(float value, float inverse, float zero, float lo, float hi) {
+  return fminf(fmaxf(rintf(value * inverse) + zero, lo), hi);
+}
+
 // The bits of |x|: integers in the order of magnitudes, NaN above infinity.
 __device__ inline std::int32_t magnitude_bits(float x) {
   return __float_as_int(x) & 0x7fffffff;

@@ -35,7 +35,7 @@ __global__ void sweep_rows_kernel(RowBlocks b, Rows<const float> t0, Rows<const 
     const float zero = b.zeros.data == nullptr ? 0.0F : b.zeros[row][g];
     for (int i = 0; i < b.rows; ++i) {
       if (n == i) {
-        const float code = fminf(fmaxf(rintf(target / scale) + zero, b.lo), b.hi);
+        const float code = code_of(target, inverse_of(scale), zero, b.lo, b.hi);
         const float lost = weight - (code - zero) * scale;
         b.codes[row][k] = static_cast<std::int8_t>(code);
         b.error[row][k] = lost;

@@ -59,6 +59,7 @@ __global__ void __launch_bounds__(kThreads)
   float target[kSlots];
   float weight[kSlots];
   float scale[kSlots];
+  float inverse[kSlots];
   float zero[kSlots];
 #pragma unroll
   for (int s = 0; s < kSlots; ++s) {
@@ -68,14 +69,14 @@ __global__ void __launch_bounds__(kThreads)
     target[s] = there ? t[p.row][k] : 0.0F;
     weight[s] = there ? t0[p.row][k] : 0.0F;
     scale[s] = there ? b.scales[p.row][g] : 1.0F;
+    inverse[s] = inverse_of(scale[s]);
     zero[s] = there && b.zeros.data != nullptr ? b.zeros[p.row][g] : 0.0F;
   }
   // On return target holds codes and weight errors.
 #pragma unroll
   for (int s = 0; s < kSlots; ++s) {
     for (int owner = 0; owner < kLanes; ++owner) {
-      const float code =
-          fminf(fmaxf(rintf(target[s] / scale[s]) + zero[s], b.lo), b.hi);
+      const float code = code_of(target[s], inverse[s], zero[s], b.lo, b.hi);
       const float own = weight[s] - (code - zero[s]) * scale[s];
       const float e = __shfl_sync(kAllLanes, own, owner, kLanes);
       const float* row = u + (s * kLanes + owner) * kColumns + p.lane;
