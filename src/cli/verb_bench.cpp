@@ -122,9 +122,9 @@ Job declare(CLI::App& app) {
         ->type_name("N")
         ->capture_default_str();
   };
-  app.add_option(
-         "WHAT", flags->what,
-         "gptq, compute, layer, forward, calibrate, kmeans or tokenize; quality has a help of its own")
+  app.add_option("WHAT", flags->what,
+                 "gptq, compute, layer, forward, calibrate, kmeans or tokenize; quality has a help "
+                 "of its own")
       ->required();
   app.add_option("--model", flags->model, "forward, calibrate, tokenize: whose")
       ->type_name("MODEL")

@@ -39,10 +39,13 @@ BenchRow row_of(const std::string& name, const Metered& did, const compute::Limi
   return row;
 }
 
-// Whether `folder` holds the checkpoint of this config.
-bool holds(const fs::path& folder, const nlohmann::json& config) {
-  return fs::exists(folder / "config.json") &&
-         base::read_text_file(folder / "config.json") == config.dump(2);
+// Leaves the checkpoint of this config in `folder`, unless it lies there already.
+void prepare(const fs::path& folder, const nlohmann::json& config) {
+  if (fs::exists(folder / "config.json") &&
+      base::read_text_file(folder / "config.json") == config.dump(2))
+    return;
+  fs::remove_all(folder);
+  write_synthetic_checkpoint(config, folder, 1);
 }
 
 }  // namespace
@@ -51,10 +54,7 @@ BenchTable bench_layer(compute::Backend& backend, const LayerBenchArgs& args,
                        base::EventSink& events, const base::CancelToken& cancel) {
   const auto config = layer_config(args.arch, args.dense, args.experts);
   const fs::path source = args.folder / "checkpoint", output = args.folder / "output";
-  if (!holds(source, config)) {
-    fs::remove_all(source);
-    write_synthetic_checkpoint(config, source, 1);
-  }
+  prepare(source, config);
   fs::remove_all(output);
   pipeline::Recipe recipe = args.recipe;
   const std::int64_t sequences = base::ceil_div(args.tokens, args.length);

@@ -284,6 +284,7 @@ class MeteredBackend final : public Backend {
   compute::Codec& codec() override { return codec_; }
   compute::Solve& solve() override { return solve_; }
   compute::Gradient& gradient() override { return inner_.gradient(); }
+  compute::Vectors& vectors() override { return inner_.vectors(); }
   compute::Limits measure_limits() override { return inner_.measure_limits(); }
 
  private:

@@ -26,11 +26,15 @@ struct Candidate {
   std::function<std::unique_ptr<Backend>()> make;
 };
 
+inline std::vector<Candidate> host_candidates() {
+  return {{"reference", make_reference_backend},
+          {"cpu_1_thread", [] { return make_cpu_backend(1); }},
+          {"cpu_3_threads", [] { return make_cpu_backend(3); }},
+          {"mirrored", [] { return make_mirrored(make_cpu_backend(1)); }}};
+}
+
 inline std::vector<Candidate> candidates() {
-  std::vector<Candidate> all{{"reference", make_reference_backend},
-                             {"cpu_1_thread", [] { return make_cpu_backend(1); }},
-                             {"cpu_3_threads", [] { return make_cpu_backend(3); }},
-                             {"mirrored", [] { return make_mirrored(make_cpu_backend(1)); }}};
+  std::vector<Candidate> all = host_candidates();
   if (!cuda_devices().empty())
     all.push_back({"cuda", [] { return make_mirrored(make_cuda_backend(0, Precision::kF32)); }});
   return all;

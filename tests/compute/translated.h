@@ -332,6 +332,40 @@ class TranslatedSolve final : public Solve {
 };
 
 template <typename How>
+class TranslatedVectors final : public Vectors {
+ public:
+  explicit TranslatedVectors(Backend& inner) : inner_(inner) {}
+  void nearest(ConstMatrixView x, ConstMatrixView centroids, std::span<std::int32_t> labels,
+               std::span<double> squares) override {
+    typename How::Matrix a(inner_, x), c(inner_, centroids);
+    inner_.vectors().nearest(a.view(), c.view(), labels, squares);
+  }
+  std::vector<double> weighted_sums(ConstMatrixView x, std::span<const float> weights,
+                                    std::span<const std::int32_t> labels,
+                                    std::int64_t clusters) override {
+    typename How::Matrix a(inner_, x);
+    return inner_.vectors().weighted_sums(a.view(), weights, labels, clusters);
+  }
+  void sweep(const VectorSweepArgs& args, ConstMatrixView t0, ConstMatrixView t, MatrixView indices,
+             MatrixView residual_indices, MatrixView error) override {
+    typename How::Matrix u(inner_, args.u), c(inner_, args.centroids), r(inner_, args.residuals),
+        a(inner_, t0), b(inner_, t), i(inner_, indices), j(inner_, residual_indices),
+        e(inner_, error);
+    VectorSweepArgs there = args;
+    there.u = u.view();
+    there.centroids = c.view();
+    there.residuals = r.view();
+    inner_.vectors().sweep(there, a.view(), b.view(), i.view(), j.view(), e.view());
+    i.back(indices);
+    j.back(residual_indices);
+    e.back(error);
+  }
+
+ private:
+  Backend& inner_;
+};
+
+template <typename How>
 class Translated final : public Backend {
  public:
   explicit Translated(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
@@ -344,6 +378,7 @@ class Translated final : public Backend {
   Codec& codec() override { return codec_; }
   Solve& solve() override { return solve_; }
   Gradient& gradient() override { return gradient_; }
+  Vectors& vectors() override { return vectors_; }
   Limits measure_limits() override { return inner_->measure_limits(); }
 
  private:
@@ -354,6 +389,7 @@ class Translated final : public Backend {
   TranslatedCodec<How> codec_{*inner_};
   TranslatedSolve<How> solve_{*inner_};
   TranslatedGradient<How> gradient_{*inner_};
+  TranslatedVectors<How> vectors_{*inner_};
 };
 
 }  // namespace whit::compute::testing

@@ -6,7 +6,8 @@ namespace whit::compute::testing {
 namespace {
 
 class VectorsContract : public Contract {};
-WHIT_ON_EVERY_BACKEND(VectorsContract);
+INSTANTIATE_TEST_SUITE_P(Backends, VectorsContract, ::testing::ValuesIn(host_candidates()),
+                         [](const auto& param_info) { return param_info.param.name; });
 
 struct Assigned {
   std::vector<std::int32_t> labels;

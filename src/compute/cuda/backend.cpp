@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "base/error.h"
 #include "compute/cuda/context.h"
 #include "compute/cuda/limits.h"
 #include "compute/cuda/parts.h"
@@ -32,6 +33,10 @@ class CudaBackend final : public Backend {
   Solve& solve() override { return *solve_; }
   Gradient& gradient() override { return *gradient_; }
   void wait() override { context_.finish("work"); }
+  Vectors& vectors() override {
+    base::fail(base::ErrorKind::kUnsupported, name(),
+               "quantizes no vectors; expected --device cpu");
+  }
   Limits measure_limits() override { return cuda::measure_limits(context_); }
 
  private:
