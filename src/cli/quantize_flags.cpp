@@ -202,6 +202,8 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, Session& session, Purpo
        (recipe.fp8.measurements.empty() && (statics || recipe.fp8.kv_cache))))
     recipe.calibration = "(a text to be named)";
   recipe.samples = samples_from(flags.samples, session);
+  if (recipe.method == pipeline::Method::kVptq) session.leave_gpu("--method vptq");
+  if (session.on_gpu()) recipe.max_memory_flag = "--max-gpu-memory";
   recipe.max_memory = session.memory_flag_bytes();
   // What is free is for all ranks of this machine.
   if (recipe.max_memory == 0 && session.ranks().local_size() > 1)

@@ -214,7 +214,7 @@ void plan_memory(Plan& plan, std::uint64_t limit) {
       plan.bound.recipe.offload_activations || needs.peak(false, kLeast) > limit;
   const bool in_file = plan.activations_in_file;
   if (needs.peak(in_file, kLeast) > limit)
-    throw base::Error(base::ErrorKind::kResource, "--max-memory",
+    throw base::Error(base::ErrorKind::kResource, plan.bound.recipe.max_memory_flag,
                       fmt::format("{} are too few; expected at least {}", base::format_bytes(limit),
                                   base::format_bytes(needs.peak(in_file, kLeast))))
         .suggest("fewer or shorter calibration sequences need less");

@@ -109,9 +109,10 @@ struct Recipe {
   fs::path calibration;  // may be empty for rtn and fp8
   data::SampleArgs samples;
   Refinement refinement;
-  bool offload_activations = false;  // keep activations in a file
-  std::uint64_t max_memory = 0;      // bytes; 0: what the machine has free
-  std::int64_t tile_tokens = 2048;   // rows of a hidden state that the backend computes at once
+  bool offload_activations = false;              // keep activations in a file
+  std::uint64_t max_memory = 0;                  // bytes; 0: what the machine has free
+  std::string max_memory_flag = "--max-memory";  // where it was stated
+  std::int64_t tile_tokens = 2048;  // rows of a hidden state that the backend computes at once
 };
 
 // Errors: kUsage (subject: the flag), kUnsupported.
