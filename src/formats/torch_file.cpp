@@ -115,7 +115,7 @@ class TorchFile {
     Shape shape;
     for (const ValueId id : document_.items(arguments[2])) shape.push_back(extent(id, key));
     check_dense(shape, document_.items(arguments[3]), subject);
-    const std::uint64_t size = numeric::bits_of(*dtype) / 8;
+    const auto size = static_cast<std::uint64_t>(numeric::bits_of(*dtype)) / 8;
     const std::uint64_t bytes = tensor::byte_size(shape, *dtype, subject);
     const std::uint64_t offset = static_cast<std::uint64_t>(extent(arguments[1], key)) * size;
     const std::string data =
