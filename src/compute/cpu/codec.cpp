@@ -107,10 +107,7 @@ class CpuCodec final : public Codec {
 
   void fit_scales(ConstMatrixView w, const GridArgs& args, std::span<const float> column_weights,
                   MatrixView scales, MatrixView zeros) override {
-    const std::int64_t groups = host::checked_groups(w.cols, args);
-    check(scales.rows == w.rows && scales.cols == groups, "fit_scales: scales");
-    check(column_weights.empty() || static_cast<std::int64_t>(column_weights.size()) == w.cols,
-          "fit_scales: column weights");
+    const std::int64_t groups = host::checked_fit(w, args, column_weights, scales);
     parallel_pieces(threads_, w.rows, 8, [&](std::int64_t begin, std::int64_t count) {
       SearchWork work(args.group_size);
       for (std::int64_t n = begin; n < begin + count; ++n) {
@@ -140,9 +137,7 @@ class CpuCodec final : public Codec {
 
   void round_to_grid(ConstMatrixView w, const GridArgs& args, ConstMatrixView scales,
                      ConstMatrixView zeros, MatrixView codes) override {
-    const std::int64_t groups = host::checked_groups(w.cols, args);
-    check(scales.rows == w.rows && scales.cols == groups, "round_to_grid: scales");
-    check(codes.rows == w.rows && codes.cols == w.cols, "round_to_grid: codes");
+    const std::int64_t groups = host::checked_rounding(w, args, scales, codes);
     over_rows(w.rows, [&](std::int64_t n) {
       for (std::int64_t g = 0; g < groups; ++g) {
         const std::int64_t k = g * args.group_size;

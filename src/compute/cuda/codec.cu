@@ -157,10 +157,7 @@ class CudaCodec final : public Codec {
 
   void fit_scales(ConstMatrixView w, const GridArgs& args, std::span<const float> column_weights,
                   MatrixView scales, MatrixView zeros) override {
-    const std::int64_t groups = host::checked_groups(w.cols, args);
-    require(scales.rows == w.rows && scales.cols == groups, "fit_scales: scales");
-    require(column_weights.empty() || static_cast<std::int64_t>(column_weights.size()) == w.cols,
-          "fit_scales: column weights");
+    host::checked_fit(w, args, column_weights, scales);
     search_grid(context_, w, args, column_weights, scales, zeros);
   }
 
@@ -180,9 +177,7 @@ class CudaCodec final : public Codec {
 
   void round_to_grid(ConstMatrixView w, const GridArgs& args, ConstMatrixView scales,
                      ConstMatrixView zeros, MatrixView codes) override {
-    const std::int64_t groups = host::checked_groups(w.cols, args);
-    require(scales.rows == w.rows && scales.cols == groups, "round_to_grid: scales");
-    require(codes.rows == w.rows && codes.cols == w.cols, "round_to_grid: codes");
+    host::checked_rounding(w, args, scales, codes);
     const auto from = rows_of<float>(w);
     const auto scale = rows_of<float>(scales);
     const auto zero = rows_of<float>(zeros);

@@ -29,6 +29,20 @@ struct Block {
   float lo, hi;
 };
 
+Block block_of(ConstMatrixView between, ConstMatrixView scales, ConstMatrixView zeros,
+               const std::int32_t* column_group, int bits, MatrixView codes, MatrixView error) {
+  return {rows_of<float>(between),
+          rows_of<float>(scales),
+          rows_of<float>(zeros),
+          column_group,
+          rows_of<std::int8_t>(codes),
+          rows_of<float>(error),
+          codes.rows,
+          static_cast<int>(codes.cols),
+          static_cast<float>(scheme::code_min(bits)),
+          static_cast<float>(scheme::code_max(bits))};
+}
+
 // A lane's place: its row, and whether it has one.
 struct Place {
   std::int64_t row;
@@ -202,16 +216,8 @@ void sweep(const Context& context, const SweepArgs& args, ConstMatrixView t0, Co
   for (std::int64_t k = 0; k < t.cols; k += kColumns) {
     const std::int64_t size = std::min<std::int64_t>(kColumns, t.cols - k);
     const MatrixView lost = error.sub(0, t.rows, k, size);
-    const Block block{rows_of<float>(args.u.sub(k, size, k, size)),
-                      rows_of<float>(args.scales),
-                      rows_of<float>(args.zeros),
-                      groups.data() + k,
-                      rows_of<std::int8_t>(codes.sub(0, t.rows, k, size)),
-                      rows_of<float>(lost),
-                      t.rows,
-                      static_cast<int>(size),
-                      static_cast<float>(scheme::code_min(args.bits)),
-                      static_cast<float>(scheme::code_max(args.bits))};
+    const Block block = block_of(args.u.sub(k, size, k, size), args.scales, args.zeros,
+                                 groups.data() + k, args.bits, codes.sub(0, t.rows, k, size), lost);
     launch(context, sweep_kernel, "sweep_block", block, rows_of<float>(t0.sub(0, t.rows, k, size)),
            rows_of<float>(targets.columns(k, size)));
     targets.advance(k, 1.0F, lost, args.u);
@@ -229,16 +235,9 @@ void descend(const Context& context, const DescentArgs& args, ConstMatrixView gr
   Moved slopes(context, gradient);
   for (std::int64_t k = 0; k < gradient.cols; k += kColumns) {
     const std::int64_t size = std::min<std::int64_t>(kColumns, gradient.cols - k);
-    const Block block{rows_of<float>(args.h.sub(k, size, k, size)),
-                      rows_of<float>(args.scales),
-                      {nullptr, 0},
-                      groups.data() + k,
-                      rows_of<std::int8_t>(codes.sub(0, rows, k, size)),
-                      rows_of<float>(error.sub(0, rows, k, size)),
-                      rows,
-                      static_cast<int>(size),
-                      static_cast<float>(scheme::code_min(args.bits)),
-                      static_cast<float>(scheme::code_max(args.bits))};
+    const Block block =
+        block_of(args.h.sub(k, size, k, size), args.scales, {}, groups.data() + k, args.bits,
+                 codes.sub(0, rows, k, size), error.sub(0, rows, k, size));
     launch(context, descend_kernel, "descend_block", block,
            rows_of<float>(slopes.columns(k, size)), rows_of<float>(move));
     slopes.advance(k, -1.0F, move.sub(0, rows, 0, size), args.h);

@@ -77,4 +77,21 @@ std::int64_t checked_groups(std::int64_t cols, const GridArgs& args) {
   return cols / args.group_size;
 }
 
+std::int64_t checked_fit(ConstMatrixView w, const GridArgs& args,
+                         std::span<const float> column_weights, ConstMatrixView scales) {
+  const std::int64_t groups = checked_groups(w.cols, args);
+  base::check(scales.rows == w.rows && scales.cols == groups, "fit_scales: scales");
+  base::check(column_weights.empty() || static_cast<std::int64_t>(column_weights.size()) == w.cols,
+              "fit_scales: column weights");
+  return groups;
+}
+
+std::int64_t checked_rounding(ConstMatrixView w, const GridArgs& args, ConstMatrixView scales,
+                              ConstMatrixView codes) {
+  const std::int64_t groups = checked_groups(w.cols, args);
+  base::check(scales.rows == w.rows && scales.cols == groups, "round_to_grid: scales");
+  base::check(codes.rows == w.rows && codes.cols == w.cols, "round_to_grid: codes");
+  return groups;
+}
+
 }  // namespace whit::compute::host

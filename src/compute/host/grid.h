@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <span>
 
 #include "compute/backend.h"
 
@@ -49,5 +50,10 @@ double group_loss(const float* w, const GridArgs& args, const GroupGrid& grid,
 // Number of groups of a row. Errors: kUnsupported where the group size does not divide the columns,
 // or bits are not 1..8.
 std::int64_t checked_groups(std::int64_t cols, const GridArgs& args);
+// The same, and kBug where what Codec::fit_scales or round_to_grid is given does not fit w.
+std::int64_t checked_fit(ConstMatrixView w, const GridArgs& args,
+                         std::span<const float> column_weights, ConstMatrixView scales);
+std::int64_t checked_rounding(ConstMatrixView w, const GridArgs& args, ConstMatrixView scales,
+                              ConstMatrixView codes);
 
 }  // namespace whit::compute::host

@@ -122,10 +122,7 @@ class ReferenceCodec final : public Codec {
 
   void fit_scales(ConstMatrixView w, const GridArgs& args, std::span<const float> column_weights,
                   MatrixView scales, MatrixView zeros) override {
-    const std::int64_t groups = host::checked_groups(w.cols, args);
-    check(scales.rows == w.rows && scales.cols == groups, "fit_scales: scales");
-    check(column_weights.empty() || static_cast<std::int64_t>(column_weights.size()) == w.cols,
-          "fit_scales: column weights");
+    const std::int64_t groups = host::checked_fit(w, args, column_weights, scales);
     for (std::int64_t n = 0; n < w.rows; ++n) {
       for (std::int64_t g = 0; g < groups; ++g) {
         const std::size_t first = static_cast<std::size_t>(g * args.group_size);
@@ -208,9 +205,7 @@ class ReferenceCodec final : public Codec {
 
   void round_to_grid(ConstMatrixView w, const GridArgs& args, ConstMatrixView scales,
                      ConstMatrixView zeros, MatrixView codes) override {
-    const std::int64_t groups = host::checked_groups(w.cols, args);
-    check(scales.rows == w.rows && scales.cols == groups, "round_to_grid: scales");
-    check(codes.rows == w.rows && codes.cols == w.cols, "round_to_grid: codes");
+    host::checked_rounding(w, args, scales, codes);
     const float lo = static_cast<float>(scheme::code_min(args.bits));
     const float hi = static_cast<float>(scheme::code_max(args.bits));
     for (std::int64_t n = 0; n < w.rows; ++n) {
