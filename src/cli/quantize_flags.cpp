@@ -98,6 +98,11 @@ void declare_calibration(CLI::App& app, QuantizeFlags& flags) {
   declare_sample_flags(app, flags.samples);
   app.add_flag("--offload-activations", flags.recipe.offload_activations,
                "keep activations in a file");
+  app.add_option("--hidden-states", flags.hidden_states,
+                 "how they are kept between linears: bf16 takes half of the memory, and MLA's "
+                 "attention is computed twice instead of kept")
+      ->type_name("f32|bf16")
+      ->capture_default_str();
 }
 
 // What would be ignored is refused: of integers with FP8, and of FP8 with integers.
@@ -151,6 +156,11 @@ std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app) {
   return flags;
 }
 
+tensor::Dtype hidden_states_of(const std::string& name) {
+  return choose<tensor::Dtype>(name, "--hidden-states",
+                               {{"f32", tensor::Dtype::kF32}, {"bf16", tensor::Dtype::kBF16}});
+}
+
 pipeline::Recipe recipe_from(const QuantizeFlags& flags, Session& session, Purpose purpose) {
   using tensor::Dtype;
   pipeline::Recipe recipe = flags.recipe;
@@ -194,6 +204,7 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, Session& session, Purpo
                                 {"float16", Dtype::kF16},
                                 {"f32", Dtype::kF32},
                                 {"float32", Dtype::kF32}});
+  recipe.hidden_states = hidden_states_of(flags.hidden_states);
   recipe.calibration = flags.calibration;
   const bool statics = recipe.fp8.activations == pipeline::Fp8Activations::kStatic;
   if (purpose == Purpose::kPlan && recipe.calibration.empty() &&

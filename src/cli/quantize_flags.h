@@ -25,7 +25,7 @@ struct QuantizeFlags {
   std::optional<std::int64_t> block_size;
   std::string model, out;
   std::string method = "gptq", group_size, order = "activation", search = "mse", dtype = "auto";
-  std::string format = "auto", mtp = "quantize", calibration;
+  std::string format = "auto", mtp = "quantize", calibration, hidden_states = "f32";
   bool symmetric = true;
   RefinementFlags refinement;
   Fp8Flags fp8;
@@ -41,6 +41,9 @@ std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app);
 // Its two halves but --bits: how a weight's codes are found, and everything else.
 void declare_method_flags(CLI::App& app, QuantizeFlags& flags);
 void declare_shared_flags(CLI::App& app, QuantizeFlags& flags);
+
+// Errors: kUsage.
+tensor::Dtype hidden_states_of(const std::string& name);
 
 enum class Purpose { kPlan, kRun };
 

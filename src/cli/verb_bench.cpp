@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "cli/quantize_flags.h"
 #include "cli/session.h"
 #include "cli/verb.h"
 #include "report/bench_calibrate.h"
@@ -25,7 +26,7 @@ struct Flags {
   report::ForwardBenchArgs forward;
   report::KMeansBenchArgs kmeans;
   std::string data;
-  std::string arch = "deepseek_v3", layer = "moe", quality = "fast";
+  std::string arch = "deepseek_v3", layer = "moe", quality = "fast", hidden_states = "f32";
   std::string folder;
   std::int64_t experts = 0;
   bool whole = false;
@@ -89,6 +90,7 @@ report::BenchTable bench_layer(Session& session, const Flags& flags) {
   auto& backend = session.backend();
   args.recipe.tile_tokens = backend.tile_tokens();
   args.recipe.block_size = backend.sweep_columns();
+  args.recipe.hidden_states = hidden_states_of(flags.hidden_states);
   args.recipe.max_memory = session.memory_flag_bytes();
   args.limits = backend.measure_limits();
   return report::bench_layer(backend, args, session.events(), session.cancel());
@@ -154,6 +156,9 @@ Job declare(CLI::App& app) {
                "layer: its time alone; measuring every function makes a GPU wait");
   app.add_option("--quality", flags->quality, "layer: fast, default or best")
       ->type_name("NAME")
+      ->capture_default_str();
+  app.add_option("--hidden-states", flags->hidden_states, "layer: how they are kept")
+      ->type_name("f32|bf16")
       ->capture_default_str();
   app.add_option("--folder", flags->folder,
                  "layer: where the checkpoint is generated (kept) and quantized; left out: a "

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "scheme/scheme.h"
@@ -30,6 +32,11 @@ class Memory {
   virtual Tensor allocate(tensor::Shape shape, tensor::Dtype dtype) = 0;
   virtual Tensor upload(const TensorView& host) = 0;
   virtual Tensor download(const TensorView& device) = 0;
+  // What download would give now, on the thread that asks for it, once, beside what the backend
+  // does next; `device` must not be written to until then.
+  virtual std::function<Tensor()> download_later(std::shared_ptr<const Tensor> device) {
+    return [host = std::make_shared<Tensor>(download(device->view()))] { return std::move(*host); };
+  }
   // Same extents and dtype; strides may differ.
   virtual void copy(ConstMatrixView from, MatrixView to) = 0;
   virtual void fill(MatrixView out, float value) = 0;
@@ -158,9 +165,11 @@ class Neural {
   // before the bias.
   virtual Routing route(ConstMatrixView logits, const float* bias, const RoutingArgs& args,
                         std::vector<float>* scores_out) = 0;
+  // out[i] = in[rows[i]]; `in` F32 or BF16.
   virtual void gather_rows(ConstMatrixView in, std::span<const std::int32_t> rows,
                            MatrixView out) = 0;
-  // inout[rows[i]] += weights[i] * x[i]; rows are distinct.
+  // inout[rows[i]] += weights[i] * x[i]; rows are distinct. inout F32, or BF16: each sum is rounded
+  // to it, halves to even.
   virtual void scatter_add_rows(ConstMatrixView x, std::span<const std::int32_t> rows,
                                 std::span<const float> weights, MatrixView inout) = 0;
   // logits -> log probabilities, in place, row by row (max subtracted, sums in double).
@@ -228,6 +237,8 @@ class Codec {
   virtual ~Codec() = default;
   // F32, BF16, F16, FP8 (unscaled) -> F32.
   virtual void to_f32(const TensorView& in, MatrixView out) = 0;
+  // out (BF16) = x, halves to even.
+  virtual void narrow(ConstMatrixView x, MatrixView out) = 0;
   // out[n,k] = fp8[n,k] * scales[n/block_rows, k/block_cols], one fp32 rounding. A scale grid
   // larger than needed is cropped.
   virtual void decode_scaled_fp8(const TensorView& codes, const TensorView& scales,
@@ -342,6 +353,8 @@ class Backend {
   virtual std::int64_t tile_tokens() const { return 2048; }
   // Columns of a weight that are worth sweeping at once.
   virtual std::int64_t sweep_columns() const { return 128; }
+  // Whether one large product takes less time than many small ones of half the work.
+  virtual bool prefers_large_products() const { return false; }
   virtual Memory& memory() = 0;
   virtual Linalg& linalg() = 0;
   virtual Neural& neural() = 0;
@@ -359,7 +372,7 @@ std::unique_ptr<Backend> make_reference_backend();
 // BLAS and OpenMP. threads <= 0: all cores.
 std::unique_ptr<Backend> make_cpu_backend(int threads);
 
-// What a GPU's tensor cores multiply in linear and gram. Everything else is computed in fp32 or
+// What a GPU's tensor cores multiply in linear, gram and quadratic_form. Everything else is computed in fp32 or
 // better under both.
 enum class Precision : std::uint8_t {
   kF32,   // as good as fp32: products of BF16 halves, 2^-16 relative each

@@ -1,6 +1,8 @@
 #include "model/activations.h"
 
+#include <exception>
 #include <map>
+#include <utility>
 
 #include "base/error.h"
 
@@ -37,13 +39,52 @@ class MemoryLease final : public Lease {
   tensor::MatrixView view_;
 };
 
+// Rows of a BF16 slot, as floats for as long as the lease lives.
+class WidenedLease final : public Lease {
+ public:
+  using Access = ActivationStore::Access;
+  WidenedLease(compute::Backend& backend, tensor::MatrixView stored, Access access,
+               std::exception_ptr& failure)
+      : backend_(backend),
+        stored_(stored),
+        access_(access),
+        failure_(failure),
+        rows_(backend.memory().allocate({stored.rows, stored.cols}, tensor::Dtype::kF32)) {
+    if (access != Access::kWrite)
+      backend.codec().to_f32({stored.data, stored.dtype, {stored.rows, stored.cols}, stored.device},
+                             rows_.matrix());
+  }
+  WidenedLease(const WidenedLease&) = delete;
+  WidenedLease& operator=(const WidenedLease&) = delete;
+  // A destructor cannot report a failure; the store does, at its next call.
+  ~WidenedLease() override {
+    if (access_ == Access::kRead) return;
+    try {
+      backend_.codec().narrow(rows_.matrix(), stored_);
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  }
+  tensor::MatrixView view() override { return rows_.matrix(); }
+
+ private:
+  compute::Backend& backend_;
+  tensor::MatrixView stored_;
+  Access access_;
+  std::exception_ptr& failure_;
+  tensor::Tensor rows_;
+};
+
 class MemoryStore final : public ActivationStore {
  public:
-  explicit MemoryStore(compute::Backend& backend) : backend_(&backend) {}
+  MemoryStore(compute::Backend& backend, tensor::Dtype dtype) : backend_(&backend), dtype_(dtype) {
+    base::check(dtype == tensor::Dtype::kF32 || dtype == tensor::Dtype::kBF16,
+                "activations are F32 or BF16");
+  }
 
   void create(Slot slot, std::int64_t rows, std::int64_t width) override {
     slots_.erase(slot);
-    slots_.emplace(slot, backend_->memory().allocate({rows, width}, tensor::Dtype::kF32));
+    slots_.emplace(slot, backend_->memory().allocate({rows, width}, dtype_));
   }
 
   void drop(Slot slot) override { slots_.erase(slot); }
@@ -51,8 +92,10 @@ class MemoryStore final : public ActivationStore {
   bool has(Slot slot) const override { return slots_.contains(slot); }
 
   std::unique_ptr<Lease> lease(Slot slot, std::int64_t row0, std::int64_t rows,
-                               Access /*access*/) override {
-    return std::make_unique<MemoryLease>(at(slot).rows_of(row0, rows));
+                               Access access) override {
+    const tensor::MatrixView stored = at(slot).rows_of(row0, rows);
+    if (dtype_ == tensor::Dtype::kF32) return std::make_unique<MemoryLease>(stored);
+    return std::make_unique<WidenedLease>(*backend_, stored, access, failure_);
   }
 
   void gather(Slot slot, std::span<const std::int32_t> rows, tensor::MatrixView out) override {
@@ -66,19 +109,23 @@ class MemoryStore final : public ActivationStore {
 
  private:
   tensor::MatrixView at(Slot slot) {
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
     const auto found = slots_.find(slot);
     base::check(found != slots_.end(), "activation slot exists");
     return found->second.matrix();
   }
 
   compute::Backend* backend_;
+  tensor::Dtype dtype_;
+  std::exception_ptr failure_;
   std::map<Slot, tensor::Tensor> slots_;
 };
 
 }  // namespace
 
-std::unique_ptr<ActivationStore> make_memory_store(compute::Backend& backend) {
-  return std::make_unique<MemoryStore>(backend);
+std::unique_ptr<ActivationStore> make_memory_store(compute::Backend& backend,
+                                                   tensor::Dtype dtype) {
+  return std::make_unique<MemoryStore>(backend, dtype);
 }
 
 }  // namespace whit::model

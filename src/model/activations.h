@@ -49,7 +49,7 @@ class Lease {
   virtual tensor::MatrixView view() = 0;
 };
 
-// Holds slots in memory or in a file. F32 rows.
+// Holds slots in memory or in a file. Rows are F32 to whoever leases or gathers them.
 class ActivationStore {
  public:
   enum class Access : std::uint8_t { kRead, kWrite, kUpdate };  // kWrite: contents start undefined
@@ -67,6 +67,8 @@ class ActivationStore {
                            std::span<const float> weights, tensor::ConstMatrixView x) = 0;
 };
 
-std::unique_ptr<ActivationStore> make_memory_store(compute::Backend& backend);
+// dtype: F32, or BF16, to which every row is rounded that is written or added to.
+std::unique_ptr<ActivationStore> make_memory_store(
+    compute::Backend& backend, tensor::Dtype dtype = tensor::Dtype::kF32);
 
 }  // namespace whit::model

@@ -31,6 +31,9 @@ class Mla {
     else
       store().create(Slot::kQuery, tokens, query_width());
     project_in();
+    if (recomputed()) return attend_when_asked();
+    attended_ =
+        run_.context.backend.memory().allocate({longest_, out_width()}, tensor::Dtype::kF32);
     if (spec_.q_a) {
       store().create(Slot::kQuery, tokens, query_width());
       expand_query();
@@ -97,8 +100,6 @@ class Mla {
   void expand_keys_and_attend() {
     Stage stage = tile_stage(run_, spec_.kv_b.reads, spec_.kv_rank, {&spec_.kv_b});
     stage.produce = copied_slot(run_, Slot::kKvLatent);
-    attended_ =
-        run_.context.backend.memory().allocate({longest_, out_width()}, tensor::Dtype::kF32);
     stage.consume = [this](std::size_t piece, std::span<const MatrixView> y) {
       const Tile& tile = run_.tiles[piece];
       const auto query = lease(Slot::kQuery, tile, Access::kUpdate);
@@ -113,7 +114,64 @@ class Mla {
       });
     };
     run_.context.runner.run({&stage, 1});
-    attended_ = {};
+  }
+
+  // Somebody who looks at what lies between the stages, or rounds it, has it kept.
+  bool recomputed() const {
+    const ForwardContext& context = run_.context;
+    return context.recompute_attention && spec_.q_a && !spec_.q_b.bias && !spec_.kv_b.bias &&
+           context.cache == nullptr && context.observer == nullptr && context.serving == nullptr;
+  }
+
+  void attend_when_asked() {
+    const WeightHandle query = weight_of(spec_.q_b, Slot::kQueryLatent);
+    const WeightHandle key_value = weight_of(spec_.kv_b, Slot::kKvLatent);
+    Stage stage = tile_stage(run_, spec_.o.reads, out_width(), {&spec_.o});
+    stage.produce = [&](std::size_t piece, MatrixView x) {
+      attend_tile(run_.tiles[piece], *query, *key_value, x);
+    };
+    stage.consume = added_to_hidden(run_, run_.layer.attention_out_norm);
+    run_.context.runner.run({&stage, 1});
+    store().drop(Slot::kQueryLatent);
+    store().drop(Slot::kKvLatent);
+  }
+
+  // As the runner applies it.
+  WeightHandle weight_of(const LinearSpec& linear, Slot slot) {
+    WeightHandle weight;
+    Stage stage = tile_stage(run_, linear.reads, linear.in_features, {&linear});
+    stage.produce = copied_slot(run_, slot);
+    stage.keep_weights = [&](std::span<const WeightHandle> weights) { weight = weights[0]; };
+    run_.context.runner.run({&stage, 1});
+    return weight;
+  }
+
+  // What the output linear reads of one tile.
+  void attend_tile(const Tile& tile, const tensor::Tensor& query_weight,
+                   const tensor::Tensor& key_value_weight, MatrixView x) {
+    tensor::Tensor query = expanded(tile, Slot::kQueryLatent, query_weight);
+    rotary_.rotate(tile, query.matrix(), spec_.heads, spec_.nope_dim, qk_dim());
+    const tensor::Tensor kv = expanded(tile, Slot::kKvLatent, key_value_weight);
+    const auto latent = lease(Slot::kKvLatent, tile, Access::kRead);
+    const ConstMatrixView shared = latent->view().sub(0, tile.rows, spec_.kv_rank, spec_.rope_dim);
+    for_sequences(run_, tile, [&](std::int64_t row0, std::int64_t rows, std::int64_t) {
+      run_.context.backend.neural().attention(
+          args_of(query.matrix().rows_of(row0, rows), kv.matrix().rows_of(row0, rows),
+                  shared.rows_of(row0, rows)),
+          x.rows_of(row0, rows));
+    });
+  }
+
+  // A latent's first columns times a weight.
+  tensor::Tensor expanded(const Tile& tile, Slot slot, const tensor::Tensor& weight) {
+    const ConstMatrixView w = weight.matrix();
+    compute::Backend& backend = run_.context.backend;
+    tensor::Tensor x = backend.memory().allocate({tile.rows, w.cols}, tensor::Dtype::kF32);
+    backend.memory().copy(lease(slot, tile, Access::kRead)->view().sub(0, tile.rows, 0, w.cols),
+                          x.matrix());
+    tensor::Tensor y = backend.memory().allocate({tile.rows, w.rows}, tensor::Dtype::kF32);
+    backend.linalg().linear(x.matrix(), w, nullptr, y.matrix());
+    return y;
   }
 
   // kv holds [nope | v] per head.

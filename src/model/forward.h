@@ -48,6 +48,9 @@ struct ForwardContext {
   // Who share a layer's work: all of them run the same layers (see Shares). Null: this process has
   // all of it.
   comm::Communicator* ranks = nullptr;
+  // MLA's queries, keys and values are computed whenever the output linear's input is asked for,
+  // and kept nowhere: narrow latents are.
+  bool recompute_attention = false;
 };
 
 // Slot kHidden = embedding of every token.

@@ -81,6 +81,11 @@ class PlainRunner final : public StageRunner {
       for (std::size_t i = 0; i < loaded.size(); ++i)
         if (observer_->wants_weight(*stage.linears[i]))
           observer_->weight(*stage.linears[i], loaded[i].weight->matrix());
+    if (stage.keep_weights) {
+      std::vector<WeightHandle> weights;
+      for (const Loaded& linear : loaded) weights.push_back(linear.weight);
+      return stage.keep_weights(weights);
+    }
     if (outputs_.size() < loaded.size()) outputs_.resize(loaded.size());
     std::size_t first_row = 0;
     for (std::size_t piece = 0; piece < stage.piece_rows.size(); ++piece) {

@@ -7,6 +7,7 @@
 
 #include "compute/backend.h"
 #include "model/spec.h"
+#include "model/weights.h"
 #include "stats/site.h"
 
 namespace whit::model {
@@ -37,6 +38,9 @@ struct Stage {
 
   // Fills x[piece_rows[piece], width].
   std::function<void(std::size_t piece, tensor::MatrixView x)> produce;
+  // Where set, takes the linears' weights as they are applied, in the linears' place: nothing is
+  // consumed. Of linears without a bias.
+  std::function<void(std::span<const WeightHandle> weights)> keep_weights;
   // Takes outputs y[i][piece_rows[piece], linears[i]->out_features].
   std::function<void(std::size_t piece, std::span<const tensor::MatrixView> y)> consume;
 };

@@ -33,6 +33,12 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+void hand_over(const Stage& stage, const std::vector<Applied>& applied) {
+  std::vector<model::WeightHandle> weights;
+  for (const Applied& linear : applied) weights.push_back(linear.weight);
+  stage.keep_weights(weights);
+}
+
 // How far the grid of the worst group reaches, in rms of what it holds.
 double reach_of(compute::Backend& backend, tensor::ConstMatrixView w,
                 const scheme::GroupedInt& weight) {
@@ -67,7 +73,10 @@ void CalibratingRunner::run_one(Stage& stage) {
     if (!applied[i].weight) applied[i].weight = s_.output.linear(*stage.linears[i]);
     applied[i].bias = s_.output.bias(*stage.linears[i]);
   }
-  apply_linears(stage, pieces, applied, s_.backend, s_.cancel);
+  if (stage.keep_weights)
+    hand_over(stage, applied);
+  else
+    apply_linears(stage, pieces, applied, s_.backend, s_.cancel);
   if (s_.teacher != nullptr) s_.teacher->forget(stage.site);
 }
 
@@ -245,14 +254,15 @@ model::WeightHandle CalibratingRunner::quantize_vectors(const LinearSpec& linear
   const auto weight = s_.source.linear(linear);
   VectorRecord made =
       quantize_to_vectors(s_.backend, s_.plan.bound, linear, weight->matrix(), gram, s_.events);
-  s_.writer.packed(linear, made.codes);
+  auto decoded = std::make_shared<const tensor::Tensor>(decode_on(s_.backend, made.codes));
+  s_.writer.packed(linear, std::move(made.codes));
   made.record.extra_tokens = extra_tokens;
   made.record.seconds = seconds_since(start);
   if (made.factor_attempts > 1)
     warn(fmt::format("{}: the Hessian needed {} times damping {}", linear.module,
                      made.factor_attempts, made.record.damping));
   records_.push_back(std::move(made.record));
-  return std::make_shared<const tensor::Tensor>(decode_on(s_.backend, made.codes));
+  return decoded;
 }
 
 std::vector<std::int32_t> CalibratingRunner::extra_rows(const model::LayerSpec& layer, int expert,

@@ -1,5 +1,8 @@
 #include "pipeline/decode_on.h"
 
+#include <memory>
+#include <utility>
+
 namespace whit::pipeline {
 
 namespace {
@@ -66,9 +69,25 @@ tensor::Tensor decode_on(compute::Backend& backend, const scheme::QuantizedWeigh
   return out;
 }
 
-scheme::GroupedInt host_copy(compute::Backend& backend, const scheme::GroupedInt& weight) {
-  return carried(
-      weight, [&](const tensor::Tensor& there) { return backend.memory().download(there.view()); });
+std::function<scheme::GroupedInt()> host_copy_later(compute::Backend& backend,
+                                                    scheme::GroupedInt weight) {
+  using Download = std::function<tensor::Tensor()>;
+  const auto later = [&](tensor::Tensor& tensor) {
+    if (tensor.empty()) return Download([] { return tensor::Tensor(); });
+    return backend.memory().download_later(
+        std::make_shared<const tensor::Tensor>(std::move(tensor)));
+  };
+  auto rest = std::make_shared<scheme::GroupedInt>();
+  const Download codes = later(weight.codes);
+  const Download scales = later(weight.scales);
+  const Download zeros = later(weight.zeros);
+  *rest = std::move(weight);
+  return [rest, codes, scales, zeros] {
+    rest->codes = codes();
+    rest->scales = scales();
+    rest->zeros = zeros();
+    return std::move(*rest);
+  };
 }
 
 }  // namespace whit::pipeline

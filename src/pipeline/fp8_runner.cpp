@@ -128,8 +128,7 @@ std::optional<float> Fp8Runner::input_scale_of(const Stage& stage, Pieces& piece
 model::WeightHandle Fp8Runner::quantize_one(const Stage& stage, const LinearSpec& linear,
                                             std::optional<float> input_scale) {
   const auto start = std::chrono::steady_clock::now();
-  const scheme::QuantizedWeight weight = s_.quantizer.quantize(s_.layer, linear);
-  s_.writer.packed(linear, weight, input_scale);
+  scheme::QuantizedWeight weight = s_.quantizer.quantize(s_.layer, linear);
   WeightRecord record;
   record.name = linear.module;
   record.method = name_of(Method::kFp8);
@@ -142,8 +141,11 @@ model::WeightHandle Fp8Runner::quantize_one(const Stage& stage, const LinearSpec
                    {"tokens", record.tokens},
                    {"seconds", record.seconds}}});
   records_.push_back(std::move(record));
-  if (tokens == 0) return nullptr;
-  return std::make_shared<const tensor::Tensor>(decode_on(s_.backend, weight));
+  model::WeightHandle decoded;
+  if (tokens > 0)
+    decoded = std::make_shared<const tensor::Tensor>(decode_on(s_.backend, weight));
+  s_.writer.packed(linear, std::move(weight), input_scale);
+  return decoded;
 }
 
 std::vector<std::int32_t> Fp8Runner::extra_rows(const model::LayerSpec& layer, int expert,

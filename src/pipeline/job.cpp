@@ -91,6 +91,7 @@ ordered_json describe_job(const checkpoint::Checkpoint& source, const Plan& plan
       {"output_metric", recipe.refinement.output_metric},
       {"unquantized", recipe.refinement.unquantized},
       {"route_weights", recipe.refinement.route_weights},
+      {"hidden_states", numeric::name_of(recipe.hidden_states)},
       {"dtype", numeric::name_of(recipe.dtype)},
       {"scale_dtype", numeric::name_of(plan.bound.scale_dtype)},
       {"mtp", recipe.mtp == MtpMode::kQuantize ? "quantize" : "keep"},

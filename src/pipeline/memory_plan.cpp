@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <vector>
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -24,25 +25,39 @@ std::uint64_t bytes(std::int64_t rows, std::int64_t cols) {
   return static_cast<std::uint64_t>(rows) * static_cast<std::uint64_t>(cols) * kFloat;
 }
 
-// Columns per token that the layer keeps between its stages, besides the hidden state.
-std::int64_t slot_columns(const model::LayerSpec& layer, std::int64_t hidden) {
-  std::int64_t attention = 0;
-  if (const auto* gqa = std::get_if<model::GqaSpec>(&layer.attention)) {
-    attention = model::out_columns(gqa->qkv);
-    if (gqa->layout == model::QkvLayout::kGroups) attention *= 2;
-  } else {
-    const auto& mla = std::get<model::MlaSpec>(layer.attention);
-    attention = mla.q_b.out_features + mla.kv_b.out_features + mla.kv_a.out_features +
-                (mla.q_a ? mla.q_a->out_features : 0);
+// The halves of a layer: the attention, then the MLP.
+enum class Half : std::uint8_t { kAttention, kMlp };
+constexpr std::array<Half, 2> kHalves{Half::kAttention, Half::kMlp};
+
+Half half_of(const model::LinearSpec& linear) {
+  switch (linear.reads.site) {
+    case stats::Site::kAttnIn:
+    case stats::Site::kQLatent:
+    case stats::Site::kKvLatent:
+    case stats::Site::kAttnOut:
+    case stats::Site::kMtpIn:
+      return Half::kAttention;
+    default:
+      return Half::kMlp;
   }
-  std::int64_t mlp = 0;
-  if (const auto* dense = std::get_if<model::MlpSpec>(&layer.mlp)) {
-    mlp = dense->down.in_features;
-  } else {
-    const auto& moe = std::get<model::MoeSpec>(layer.mlp);
-    mlp = 2 * hidden + (moe.shared ? moe.shared->down.in_features : 0);
-  }
-  return std::max(attention, mlp) + (layer.parallel ? hidden : 0);
+}
+
+// Columns per token that attention keeps between its stages, besides the hidden state.
+std::int64_t attention_columns(const model::LayerSpec& layer, bool recomputed) {
+  if (const auto* gqa = std::get_if<model::GqaSpec>(&layer.attention))
+    return model::out_columns(gqa->qkv) * (gqa->layout == model::QkvLayout::kGroups ? 2 : 1);
+  const auto& mla = std::get<model::MlaSpec>(layer.attention);
+  const std::int64_t latents =
+      mla.kv_a.out_features + (mla.q_a ? mla.q_a->out_features : 0);
+  if (recomputed && mla.q_a) return latents;
+  return latents + std::max(mla.q_b.out_features, mla.o.in_features);
+}
+
+// The MLP's.
+std::int64_t mlp_columns(const model::LayerSpec& layer, std::int64_t hidden) {
+  if (const auto* dense = std::get_if<model::MlpSpec>(&layer.mlp)) return dense->down.in_features;
+  const auto& moe = std::get<model::MoeSpec>(layer.mlp);
+  return hidden + (moe.shared ? moe.shared->down.in_features : 0);
 }
 
 // Columns per token that the teacher remembers of a layer: two residual streams, and what every
@@ -77,12 +92,13 @@ std::int64_t widest_site(const model::LayerSpec& layer) {
 // Gram, ordered Hessian and factor; a tile of inputs and outputs. Refining takes an error and bands
 // of H. The teacher adds the moved weight in two orders, a cross Gram and the residual's; held-out
 // choices both sums in halves, a factor and a trial; a metric its blocks and a second sweep.
-std::uint64_t working_set(const model::LayerSpec& layer, const Recipe& recipe, bool teacher,
-                          std::int64_t hidden) {
+std::uint64_t working_set(const model::LayerSpec& layer, Half half, const Recipe& recipe,
+                          bool teacher, std::int64_t hidden) {
   const Refinement& refinement = recipe.refinement;
   constexpr std::int64_t kBand = 128;
   std::uint64_t most = 0;
   for (const auto* linear : model::linears_of(layer)) {
+    if (half_of(*linear) != half) continue;
     const std::uint64_t weight = bytes(linear->out_features, linear->in_features);
     const std::uint64_t gram = bytes(linear->in_features, linear->in_features);
     const std::uint64_t residual = bytes(hidden, linear->in_features);
@@ -157,79 +173,141 @@ std::uint64_t vector_set(const model::LayerSpec& layer, const BoundRecipe& bound
   return most;
 }
 
-std::uint64_t working_of(const model::LayerSpec& layer, const Plan& plan, bool teacher) {
+std::uint64_t working_of(const model::LayerSpec& layer, Half half, const Plan& plan,
+                         bool teacher) {
   const Recipe& recipe = plan.bound.recipe;
   if (recipe.method == Method::kFp8) return fp8_set(layer, recipe);
   if (recipe.method == Method::kVptq)
-    return std::max(vector_set(layer, plan.bound), working_set(layer, recipe, false, 0));
-  return std::max(working_set(layer, recipe, teacher, plan.spec.hidden), metric_set(layer, recipe));
+    return std::max(vector_set(layer, plan.bound), working_set(layer, half, recipe, false, 0));
+  const std::uint64_t quantizing = working_set(layer, half, recipe, teacher, plan.spec.hidden);
+  return half == Half::kAttention ? std::max(quantizing, metric_set(layer, recipe)) : quantizing;
 }
 
-// What the hungriest layer needs, in bytes.
-struct Needs {
-  std::uint64_t fixed = kProcess;  // whatever the schedule
-  std::uint64_t working = 0;
-  std::uint64_t activations = 0;  // may live in a file
-  std::uint64_t cache = 0;        // may be computed again
-  std::array<std::uint64_t, kBlocks.size()> mids{};
-
-  std::uint64_t peak(bool in_file, std::size_t block) const {
-    return fixed + working + mids[block] + (in_file ? 0 : activations);
-  }
+// One way of going about it.
+struct Schedule {
+  bool in_file = false;     // activations
+  bool recomputed = false;  // attention
+  std::int64_t block = kBlocks.back();
 };
 
-Needs needs_of(const Plan& plan) {
-  const std::int64_t tokens = plan.tokens;
-  const std::int64_t hidden = plan.spec.hidden;
-  const bool teacher = plan.bound.recipe.refinement.teacher && tokens > 0;
-  const std::int64_t taught =
-      teacher ? static_cast<std::int64_t>(std::ceil(plan.bound.recipe.refinement.teacher_part *
-                                                    static_cast<double>(tokens)))
-              : 0;
-  Needs needs;
-  std::uint64_t slots = 0, routing = 0, remembered = 0;
-  for (const auto& step : plan.steps) {
-    if (step.layer == nullptr) continue;
-    needs.working = std::max(needs.working, working_of(*step.layer, plan, teacher));
-    slots = std::max(slots, bytes(tokens, slot_columns(*step.layer, hidden)));
-    routing = std::max(routing, routing_bytes(*step.layer, tokens));
-    if (teacher)
-      remembered = std::max(remembered, bytes(taught, teacher_columns(*step.layer, hidden)));
-    needs.cache = std::max(needs.cache, bytes(tokens, widest_site(*step.layer)));
-    for (std::size_t block = 0; block < kBlocks.size(); ++block)
-      needs.mids[block] = std::max(
-          needs.mids[block], (teacher ? 2 : 1) * expert_mids(*step.layer, tokens, kBlocks[block]));
+// What a layer needs, in bytes.
+class Needs {
+ public:
+  Needs(const Plan& plan, const model::LayerSpec& layer) : plan_(plan), layer_(layer) {
+    const Recipe& recipe = plan.bound.recipe;
+    teacher_ = recipe.refinement.teacher && plan.tokens > 0;
+    if (teacher_)
+      taught_ = static_cast<std::int64_t>(
+          std::ceil(recipe.refinement.teacher_part * static_cast<double>(plan.tokens)));
+    narrow_ = recipe.hidden_states == tensor::Dtype::kBF16;
   }
-  needs.fixed += routing + (tokens > 0 ? bytes(plan.spec.vocabulary, hidden) : 0);
-  needs.activations = bytes(tokens + taught, hidden) + slots + remembered;
-  return needs;
+
+  std::uint64_t peak(const Schedule& schedule) const {
+    const std::uint64_t fixed =
+        kProcess + routing_bytes(layer_, plan_.tokens) +
+        (plan_.tokens > 0 ? bytes(plan_.spec.vocabulary, plan_.spec.hidden) : 0);
+    std::uint64_t most = 0;
+    for (const Half half : kHalves)
+      most = std::max(most, working(half, schedule) + (schedule.in_file
+                                                           ? 0
+                                                           : activations(half, schedule)));
+    return fixed + most;
+  }
+
+  // What may live in a file.
+  std::uint64_t activations(const Schedule& schedule) const {
+    return std::max(activations(Half::kAttention, schedule), activations(Half::kMlp, schedule));
+  }
+
+  // What may be computed again.
+  std::uint64_t cache() const { return bytes(plan_.tokens, widest_site(layer_)); }
+
+ private:
+  std::uint64_t working(Half half, const Schedule& schedule) const {
+    std::uint64_t sum = working_of(layer_, half, plan_, teacher_);
+    if (half == Half::kMlp)
+      sum += stored((teacher_ ? 2 : 1) * expert_mids(layer_, plan_.tokens, schedule.block));
+    // Rows of narrow slots, widened.
+    if (narrow_) sum += bytes(2 * plan_.bound.recipe.tile_tokens, plan_.spec.hidden);
+    return sum;
+  }
+
+  std::uint64_t activations(Half half, const Schedule& schedule) const {
+    const std::int64_t hidden = plan_.spec.hidden;
+    std::int64_t columns = half == Half::kAttention
+                               ? attention_columns(layer_, schedule.recomputed)
+                               : mlp_columns(layer_, hidden);
+    if (layer_.parallel) columns += hidden;
+    const std::int64_t of_teacher = half == Half::kAttention
+                                        ? attention_columns(layer_, false)
+                                        : mlp_columns(layer_, hidden);
+    return stored(bytes(plan_.tokens, hidden + columns)) +
+           bytes(taught_, hidden + of_teacher + teacher_columns(layer_, hidden));
+  }
+
+  std::uint64_t stored(std::uint64_t as_f32) const { return narrow_ ? as_f32 / 2 : as_f32; }
+
+  const Plan& plan_;
+  const model::LayerSpec& layer_;
+  bool teacher_ = false;
+  bool narrow_ = false;
+  std::int64_t taught_ = 0;
+};
+
+// Of all layers.
+std::uint64_t peak_of(const std::vector<Needs>& layers, const Schedule& schedule) {
+  std::uint64_t most = kProcess;
+  for (const Needs& needs : layers) most = std::max(most, needs.peak(schedule));
+  return most;
 }
 
 }  // namespace
 
 void plan_memory(Plan& plan, std::uint64_t limit) {
-  const Needs needs = needs_of(plan);
-  constexpr std::size_t kLeast = kBlocks.size() - 1;
-  plan.activations_in_file =
-      plan.bound.recipe.offload_activations || needs.peak(false, kLeast) > limit;
-  const bool in_file = plan.activations_in_file;
-  if (needs.peak(in_file, kLeast) > limit)
-    throw base::Error(base::ErrorKind::kResource, plan.bound.recipe.max_memory_flag,
+  const Recipe& recipe = plan.bound.recipe;
+  std::vector<Needs> layers;
+  for (const auto& step : plan.steps)
+    if (step.layer != nullptr) layers.emplace_back(plan, *step.layer);
+  Schedule schedule;
+  const bool calibrates = recipe.method == Method::kGptq || recipe.method == Method::kVptq;
+  // Rounded activations are never kept where they can be computed: results do not depend on memory.
+  schedule.recomputed = calibrates && recipe.hidden_states == tensor::Dtype::kBF16;
+  if (calibrates && peak_of(layers, schedule) > limit) schedule.recomputed = true;
+  schedule.in_file = recipe.offload_activations || peak_of(layers, schedule) > limit;
+  if (schedule.in_file) schedule.recomputed = false;
+  if (schedule.in_file && recipe.hidden_states == tensor::Dtype::kBF16)
+    throw base::Error(base::ErrorKind::kResource, recipe.max_memory_flag,
+                      fmt::format("{} are too few for --hidden-states bf16, which a file does not "
+                                  "hold; expected at least {}",
+                                  base::format_bytes(limit),
+                                  base::format_bytes(peak_of(layers, {false, true, 1}))));
+  if (const std::uint64_t least = peak_of(layers, schedule); least > limit)
+    throw base::Error(base::ErrorKind::kResource, recipe.max_memory_flag,
                       fmt::format("{} are too few; expected at least {}", base::format_bytes(limit),
-                                  base::format_bytes(needs.peak(in_file, kLeast))))
+                                  base::format_bytes(least)))
         .suggest("fewer or shorter calibration sequences need less");
-  std::size_t block = 0;
-  while (needs.peak(in_file, block) > limit) ++block;
-  plan.expert_block = kBlocks[block];
-  const std::uint64_t base_peak = needs.peak(in_file, block);
-  plan.piece_cache_bytes = in_file ? 0 : std::min(needs.cache, limit - base_peak);
+  for (const std::int64_t block : kBlocks) {
+    schedule.block = block;
+    if (peak_of(layers, schedule) <= limit) break;
+  }
+  plan.activations_in_file = schedule.in_file;
+  plan.recompute_attention = schedule.recomputed;
+  plan.expert_block = schedule.block;
+  const std::uint64_t base_peak = peak_of(layers, schedule);
+  std::uint64_t cache = 0;
+  std::uint64_t activations = 0;
+  for (const Needs& needs : layers) {
+    cache = std::max(cache, needs.cache());
+    activations = std::max(activations, needs.activations(schedule));
+  }
+  plan.piece_cache_bytes = schedule.in_file ? 0 : std::min(cache, limit - base_peak);
   plan.peak_memory_bytes = base_peak + plan.piece_cache_bytes;
-  plan.spill_bytes = in_file ? needs.activations : 0;
-  const bool teacher = plan.bound.recipe.refinement.teacher && plan.tokens > 0;
+  plan.spill_bytes = schedule.in_file ? activations : 0;
   for (auto& step : plan.steps)
-    step.peak_memory_bytes = step.layer == nullptr ? kProcess
-                                                   : plan.peak_memory_bytes - needs.working +
-                                                         working_of(*step.layer, plan, teacher);
+    step.peak_memory_bytes =
+        step.layer == nullptr
+            ? kProcess
+            : Needs(plan, *step.layer).peak(schedule) + plan.piece_cache_bytes;
 }
 
 }  // namespace whit::pipeline

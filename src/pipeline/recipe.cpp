@@ -236,6 +236,9 @@ std::string_view name_of(Method method) {
 }
 
 void validate(const Recipe& recipe) {
+  if (recipe.offload_activations && recipe.hidden_states != tensor::Dtype::kF32)
+    base::fail(ErrorKind::kUsage, "--hidden-states",
+               "bf16 with --offload-activations, which keeps F32; expected one of them");
   if (recipe.bits < 2 || recipe.bits > 8)
     fail(ErrorKind::kUsage, "--bits", "{}; expected 2 to 8", recipe.bits);
   if (recipe.channel && recipe.group_size)

@@ -110,6 +110,8 @@ struct Recipe {
   data::SampleArgs samples;
   Refinement refinement;
   bool offload_activations = false;              // keep activations in a file
+  // How activations are kept: F32, or BF16, in memory alone.
+  tensor::Dtype hidden_states = tensor::Dtype::kF32;
   std::uint64_t max_memory = 0;                  // bytes; 0: what the machine has free
   std::string max_memory_flag = "--max-memory";  // where it was stated
   std::int64_t tile_tokens = 2048;  // rows of a hidden state that the backend computes at once

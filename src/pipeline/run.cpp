@@ -147,7 +147,8 @@ class Job {
 
   std::unique_ptr<model::ActivationStore> make_store() {
     return plan_->activations_in_file ? make_file_store(backend_, args_.output)
-                                      : model::make_memory_store(backend_);
+                                      : model::make_memory_store(
+                                            backend_, plan_->bound.recipe.hidden_states);
   }
 
   void quantize_step(std::size_t index, bool forward) {
@@ -235,6 +236,7 @@ class Job {
     model::ForwardContext context{backend_, weights, *store_, sequences_, runner};
     context.observer = observer;
     context.ranks = ranks_.get();
+    context.recompute_attention = plan_->recompute_attention;
     if (is_kept(step)) return;
     if (step.mtp)
       model::forward_mtp_layer(context, plan_->spec, *step.layer);
@@ -256,7 +258,7 @@ class Job {
       const auto weight = source_weights_->linear(*linear);
       VectorRecord made = quantize_to_vectors(backend_, plan_->bound, *linear, weight->matrix(),
                                               hessian.gram, events_);
-      writer.packed(*linear, made.codes);
+      writer.packed(*linear, std::move(made.codes));
       made.record.tokens = hessian.tokens;
       made.record.seconds =
           std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -13,6 +13,9 @@ namespace whit::pipeline {
 
 namespace {
 
+// Weights that may wait for the file.
+constexpr std::size_t kMostWaiting = 8;
+
 // F32 values that are exact in `dtype`, in that dtype.
 tensor::Tensor narrow(const tensor::Tensor& values, tensor::Dtype dtype) {
   if (dtype == tensor::Dtype::kF32) {
@@ -88,23 +91,28 @@ StepWriter::StepWriter(const Plan& plan, std::size_t step, const checkpoint::Che
 
 StepWriter::~StepWriter() = default;
 
-void StepWriter::packed(const model::LinearSpec& linear, const scheme::QuantizedWeight& weight,
+void StepWriter::packed(const model::LinearSpec& linear, scheme::QuantizedWeight weight,
                         std::optional<float> input_scale) {
-  settle();
-  const auto* grouped = std::get_if<scheme::GroupedInt>(&weight);
-  if (grouped != nullptr && grouped->codes.device() != tensor::Device{}) {
-    // Packed while the device goes on.
-    auto host = std::make_shared<const scheme::QuantizedWeight>(host_copy(backend_, *grouped));
-    encoding_ = std::async(std::launch::async, [=, format = format_, module = linear.module] {
-      return formats::encode_weight(format, module, *host, input_scale);
-    });
+  auto* grouped = std::get_if<scheme::GroupedInt>(&weight);
+  if (grouped == nullptr || grouped->codes.device() == tensor::Device{}) {
+    settle();
+    take(formats::encode_weight(format_, linear.module, weight, input_scale));
     return;
   }
-  take(formats::encode_weight(format_, linear.module, weight, input_scale));
+  if (device_is_due_) {
+    settle();
+    advance();
+  }
+  if (!background_) background_ = std::make_unique<base::Background>(kMostWaiting);
+  background_->post([this, host = host_copy_later(backend_, std::move(*grouped)),
+                     module = linear.module, input_scale] {
+    take(formats::encode_weight(format_, module, host(), input_scale));
+  });
 }
 
 void StepWriter::settle() {
-  if (encoding_.valid()) take(encoding_.get());
+  if (background_) background_->drain();
+  device_is_due_ = false;
 }
 
 void StepWriter::take(std::vector<formats::NamedTensor> tensors) {
@@ -136,8 +144,8 @@ tensor::Dtype StepWriter::dtype_of(const std::string& name) const {
 }
 
 void StepWriter::exchange() {
-  settle();
   if (!ranks_.several()) return;
+  settle();
   comm::Bytes sent;
   if (!ranks_.is_root()) {
     for (const auto& [name, tensor] : waiting_) append_tensor(name, tensor, sent);
@@ -154,6 +162,7 @@ void StepWriter::exchange() {
 
 std::vector<ShardRecord> StepWriter::finish() {
   exchange();
+  settle();
   if (!ranks_.is_root()) return {};
   advance();
   base::check(shard_ == shards_.size(), "every tensor of a finished step was written");
@@ -186,6 +195,10 @@ bool StepWriter::write_next(const OutputTensor& next) {
       source_.release(next.entry.name);
       return true;
     case Origin::kDequantized: {
+      if (in_background()) {
+        device_is_due_ = true;
+        return false;
+      }
       const auto weight = weights_.linear(*next.linear);
       const tensor::Tensor host = backend_.memory().download(weight->view());
       writer_->write(next.entry.name, narrow(host, next.entry.dtype).view());

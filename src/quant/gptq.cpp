@@ -53,7 +53,7 @@ class Sweep {
 
   // measure: also collect what `error` needs.
   void run(bool measure) {
-    if (measure) {
+    if (measure && !backend_.prefers_large_products()) {
       turned_ = std::make_unique<ColumnSquares>(backend_, original_.cols, block_size_);
       plain_ = std::make_unique<ColumnSquares>(backend_, original_.cols, block_size_);
     }
@@ -73,9 +73,11 @@ class Sweep {
 
   // tr((W-Ŵ) H (W-Ŵ)ᵀ) of the sweep: the residuals that it rounded are (W-Ŵ) U.
   double error(const stats::Gram& gram) {
-    const DampedError sum{turned_->weighted_sum(factor_.pivots),
-                          plain_->weighted_sum(factor_.added)};
-    if (sum.trusted()) return sum.undamped();
+    if (turned_ != nullptr) {
+      const DampedError sum{turned_->weighted_sum(factor_.pivots),
+                            plain_->weighted_sum(factor_.added)};
+      if (sum.trusted()) return sum.undamped();
+    }
     if (!permuted_) return exact_error(backend_, error_.matrix(), gram);
     backend_.linalg().permute(error_.matrix(), {}, inverse_, spare_.matrix());
     return exact_error(backend_, spare_.matrix(), gram);
@@ -86,6 +88,7 @@ class Sweep {
     Tensor& lost = permuted_ ? spare_ : error_;
     backend_.codec().decode_grouped(other, lost.matrix());
     backend_.linalg().scale_add(-1.0F, lost.matrix(), 1.0F, original_);
+    if (backend_.prefers_large_products()) return exact_error(backend_, lost.matrix(), gram);
     if (permuted_) backend_.linalg().permute(lost.matrix(), {}, factor_.order, error_.matrix());
     return error_of(error_.matrix(), gram, lost.matrix());
   }
@@ -121,6 +124,8 @@ class Sweep {
   }
 
   double error_of(ConstMatrixView x, const stats::Gram& gram, ConstMatrixView in_original_order) {
+    if (backend_.prefers_large_products())
+      return exact_error(backend_, in_original_order, gram);
     const DampedError sum = damped_error(backend_, x, factor_, block_size_, block_.matrix());
     return sum.trusted() ? sum.undamped() : exact_error(backend_, in_original_order, gram);
   }

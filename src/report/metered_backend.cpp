@@ -54,6 +54,9 @@ class MeteredMemory final : public compute::Memory {
     return meter_.run(inner_, "download", 0, bytes_of(device),
                       [&] { return inner_.memory().download(device); });
   }
+  std::function<Tensor()> download_later(std::shared_ptr<const Tensor> device) override {
+    return inner_.memory().download_later(std::move(device));
+  }
   void copy(ConstMatrixView from, MatrixView to) override {
     meter_.run(inner_, "copy", 0, 2 * bytes_of(to), [&] { inner_.memory().copy(from, to); });
   }
@@ -165,7 +168,7 @@ class MeteredNeural final : public compute::Neural {
   }
   void gather_rows(ConstMatrixView in, std::span<const std::int32_t> rows,
                    MatrixView out) override {
-    meter_.run(inner_, "gather_rows", 0, 2 * bytes_of(out),
+    meter_.run(inner_, "gather_rows", 0, bytes_of(out) + times(out.rows, in.cols) * numeric::bits_of(in.dtype) / 8,
                [&] { inner_.neural().gather_rows(in, rows, out); });
   }
   void scatter_add_rows(ConstMatrixView x, std::span<const std::int32_t> rows,
@@ -189,6 +192,10 @@ class MeteredCodec final : public compute::Codec {
   void to_f32(const TensorView& in, MatrixView out) override {
     meter_.run(inner_, "to_f32", 0, bytes_of(in) + bytes_of(out),
                [&] { inner_.codec().to_f32(in, out); });
+  }
+  void narrow(ConstMatrixView x, MatrixView out) override {
+    meter_.run(inner_, "narrow", 0, bytes_of(x) + bytes_of(out),
+               [&] { inner_.codec().narrow(x, out); });
   }
   void decode_scaled_fp8(const TensorView& codes, const TensorView& scales, std::int64_t block_rows,
                          std::int64_t block_cols, MatrixView out) override {
@@ -278,6 +285,7 @@ class MeteredBackend final : public Backend {
   tensor::Device device() const override { return inner_.device(); }
   std::int64_t tile_tokens() const override { return inner_.tile_tokens(); }
   std::int64_t sweep_columns() const override { return inner_.sweep_columns(); }
+  bool prefers_large_products() const override { return inner_.prefers_large_products(); }
   compute::Memory& memory() override { return memory_; }
   compute::Linalg& linalg() override { return linalg_; }
   compute::Neural& neural() override { return neural_; }

@@ -227,6 +227,11 @@ class TranslatedCodec final : public Codec {
     inner_.codec().to_f32(there.view(), b.view());
     b.back(out);
   }
+  void narrow(ConstMatrixView x, MatrixView out) override {
+    typename How::Matrix a(inner_, x), b(inner_, out);
+    inner_.codec().narrow(a.view(), b.view());
+    b.back(out);
+  }
   void decode_scaled_fp8(const TensorView& codes, const TensorView& scales, std::int64_t block_rows,
                          std::int64_t block_cols, MatrixView out) override {
     const typename How::Data c(inner_, codes);
@@ -372,6 +377,7 @@ class Translated final : public Backend {
   std::string name() const override { return inner_->name(); }
   tensor::Device device() const override { return How::device(*inner_); }
   std::int64_t tile_tokens() const override { return inner_->tile_tokens(); }
+  bool prefers_large_products() const override { return inner_->prefers_large_products(); }
   Memory& memory() override { return memory_; }
   Linalg& linalg() override { return linalg_; }
   Neural& neural() override { return neural_; }

@@ -30,6 +30,14 @@ class CpuCodec final : public Codec {
     over_rows(out.rows, [&](std::int64_t i) { decode_row(m.rows_of(i, 1), out.row<float>(i)); });
   }
 
+  void narrow(ConstMatrixView x, MatrixView out) override {
+    host::check_narrow(x, out);
+    over_rows(out.rows, [&](std::int64_t i) {
+      for (std::int64_t j = 0; j < out.cols; ++j)
+        out.row<std::uint16_t>(i)[j] = numeric::f32_to_bf16(x.row<float>(i)[j]);
+    });
+  }
+
   void decode_scaled_fp8(const TensorView& codes, const TensorView& scales, std::int64_t block_rows,
                          std::int64_t block_cols, MatrixView out) override {
     const ConstMatrixView m = tensor::as_matrix(codes);

@@ -117,7 +117,7 @@ class CpuNeural final : public Neural {
     check(out.rows == size_of(rows) && out.cols == in.cols, "gather_rows: extents");
     for (const std::int32_t r : rows) check(r >= 0 && r < in.rows, "gather_rows: row index");
     over_rows(out.rows, out.cols, [&](std::int64_t i) {
-      std::copy_n(in.row<float>(rows[static_cast<std::size_t>(i)]), in.cols, out.row<float>(i));
+      decode_row(in.rows_of(rows[static_cast<std::size_t>(i)], 1), out.row<float>(i));
     });
   }
 
@@ -129,6 +129,9 @@ class CpuNeural final : public Neural {
       check(r >= 0 && r < inout.rows, "scatter_add_rows: row index");
     over_rows(x.rows, x.cols, [&](std::int64_t i) {
       const std::size_t at = static_cast<std::size_t>(i);
+      if (inout.dtype == tensor::Dtype::kBF16)
+        return add_scaled_bf16(weights[at], x.row<float>(i), inout.row<std::uint16_t>(rows[at]),
+                               x.cols);
       add_scaled(weights[at], x.row<float>(i), inout.row<float>(rows[at]), x.cols);
     });
   }

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "compute/cpu/lanes.h"
+#include "numeric/float_codec.h"
 
 namespace whit::compute::cpu {
 
@@ -28,6 +29,11 @@ WHIT_MULTIVERSION void scaled_copy(float factor, const float* in, float* out, st
 
 WHIT_MULTIVERSION void add_scaled(float factor, const float* in, float* inout, std::int64_t size) {
   for (std::int64_t i = 0; i < size; ++i) inout[i] += factor * in[i];
+}
+
+void add_scaled_bf16(float factor, const float* in, std::uint16_t* inout, std::int64_t size) {
+  for (std::int64_t i = 0; i < size; ++i)
+    inout[i] = numeric::f32_to_bf16(numeric::bf16_to_f32(inout[i]) + factor * in[i]);
 }
 
 WHIT_MULTIVERSION void triad(const float* a, float factor, const float* b, float* out,

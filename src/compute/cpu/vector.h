@@ -11,6 +11,8 @@ void scale_add(float alpha, float* a, float beta, const float* b,
                std::int64_t size);  // a = αa + βb
 void scaled_copy(float factor, const float* in, float* out, std::int64_t size);
 void add_scaled(float factor, const float* in, float* inout, std::int64_t size);
+// The same to BF16, halves to even.
+void add_scaled_bf16(float factor, const float* in, std::uint16_t* inout, std::int64_t size);
 // out = a + factor * b.
 void triad(const float* a, float factor, const float* b, float* out, std::int64_t size);
 double dot(const float* a, const float* b, std::int64_t size);  // products and sum in double

@@ -26,6 +26,7 @@ class CudaBackend final : public Backend {
   }
   std::int64_t tile_tokens() const override { return 16384; }
   std::int64_t sweep_columns() const override { return 1024; }
+  bool prefers_large_products() const override { return true; }
   Memory& memory() override { return *memory_; }
   Linalg& linalg() override { return *linalg_; }
   Neural& neural() override { return *neural_; }

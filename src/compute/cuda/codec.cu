@@ -87,6 +87,15 @@ class CudaCodec final : public Codec {
     with_float_type(m.dtype, "to_f32", [&]<typename T>() { decode_as<T>(context_, m, out); });
   }
 
+  void narrow(ConstMatrixView x, MatrixView out) override {
+    host::check_narrow(x, out);
+    const auto from = rows_of<float>(x);
+    const auto to = rows_of<std::uint16_t>(out);
+    each(context_, out.rows, out.cols, "narrow", [=] __device__(std::int64_t i, std::int64_t j) {
+      to[i][j] = Element<BF16>::encode(from[i][j]).bits;
+    });
+  }
+
   void decode_scaled_fp8(const TensorView& codes, const TensorView& scales, std::int64_t block_rows,
                          std::int64_t block_cols, MatrixView out) override {
     const ConstMatrixView m = tensor::as_matrix(codes);

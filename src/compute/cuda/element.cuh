@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #include <cstdint>
@@ -29,11 +30,15 @@ struct Element;
 template <>
 struct Element<float> {
   __device__ static float decode(float x) { return x; }
+  __device__ static float encode(float x) { return x; }
 };
 template <>
 struct Element<BF16> {
   __device__ static float decode(BF16 x) {
     return __uint_as_float(static_cast<std::uint32_t>(x.bits) << 16);
+  }
+  __device__ static BF16 encode(float x) {
+    return {__bfloat16_as_ushort(__float2bfloat16_rn(x))};
   }
 };
 template <>

@@ -53,9 +53,7 @@ class CudaLinalg final : public Linalg {
     require(x.rows == y.rows && w.rows == y.cols && x.cols == w.cols, "linear: extents");
     if (w.dtype != tensor::Dtype::kF32)
       fail_dtype("linear", w.dtype, "F32");
-    multiply(context_,
-             context_.precision() == Precision::kBF16 ? Product::kBF16 : Product::kExact, 1.0F, x,
-             Transpose::kNo, w, Transpose::kYes, 0.0F, y);
+    multiply(context_, usual_product(), 1.0F, x, Transpose::kNo, w, Transpose::kYes, 0.0F, y);
     if (bias == nullptr) return;
     const auto to = rows_of<float>(y);
     each(context_, y.rows, y.cols, "bias",
@@ -124,7 +122,7 @@ class CudaLinalg final : public Linalg {
     const Temporary<float> product(context_, d.rows * d.cols);
     const MatrixView p{reinterpret_cast<std::byte*>(product.data()), tensor::Dtype::kF32,
                        d.rows,          d.cols, d.cols, d.device};
-    multiply(context_, Product::kExact, 1.0F, d, Transpose::kNo, h, Transpose::kNo, 0.0F, p);
+    multiply(context_, usual_product(), 1.0F, d, Transpose::kNo, h, Transpose::kNo, 0.0F, p);
     return row_dots(p, d, std::max<std::int64_t>(d.cols, 1));
   }
 
@@ -190,6 +188,10 @@ class CudaLinalg final : public Linalg {
   }
 
  private:
+  Product usual_product() const {
+    return context_.precision() == Precision::kBF16 ? Product::kBF16 : Product::kExact;
+  }
+
   const Context& context_;
 };
 

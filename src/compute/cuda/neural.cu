@@ -38,6 +38,28 @@ void embed_as(const Context& context, ConstMatrixView table, const std::int32_t*
   });
 }
 
+template <typename T>
+void gather_as(const Context& context, ConstMatrixView in, const std::int32_t* row,
+               MatrixView out) {
+  const auto from = rows_of<T>(in);
+  const auto to = rows_of<float>(out);
+  each(context, out.rows, out.cols, "gather_rows", [=] __device__(std::int64_t i, std::int64_t j) {
+    to[i][j] = Element<T>::decode(from[row[i]][j]);
+  });
+}
+
+template <typename T>
+void scatter_as(const Context& context, ConstMatrixView x, const std::int32_t* row,
+                const float* share, MatrixView inout) {
+  const auto from = rows_of<float>(x);
+  const auto to = rows_of<T>(inout);
+  each(context, x.rows, x.cols, "scatter_add_rows",
+       [=] __device__(std::int64_t i, std::int64_t j) {
+         T& sum = to[row[i]][j];
+         sum = Element<T>::encode(Element<T>::decode(sum) + share[i] * from[i][j]);
+       });
+}
+
 class CudaNeural final : public Neural {
  public:
   explicit CudaNeural(const Context& context) : context_(context) {}
@@ -144,11 +166,8 @@ class CudaNeural final : public Neural {
           "gather_rows: extents");
     for (const std::int32_t r : rows) require(r >= 0 && r < in.rows, "gather_rows: row index");
     const Temporary<std::int32_t> list(context_, rows);
-    const std::int32_t* row = list.data();
-    const auto from = rows_of<float>(in);
-    const auto to = rows_of<float>(out);
-    each(context_, out.rows, out.cols, "gather_rows",
-         [=] __device__(std::int64_t i, std::int64_t j) { to[i][j] = from[row[i]][j]; });
+    if (in.dtype == tensor::Dtype::kBF16) return gather_as<BF16>(context_, in, list.data(), out);
+    gather_as<float>(context_, in, list.data(), out);
   }
 
   void scatter_add_rows(ConstMatrixView x, std::span<const std::int32_t> rows,
@@ -160,14 +179,9 @@ class CudaNeural final : public Neural {
       require(r >= 0 && r < inout.rows, "scatter_add_rows: row index");
     const Temporary<std::int32_t> list(context_, rows);
     const Temporary<float> shares(context_, weights);
-    const std::int32_t* row = list.data();
-    const float* share = shares.data();
-    const auto from = rows_of<float>(x);
-    const auto to = rows_of<float>(inout);
-    each(context_, x.rows, x.cols, "scatter_add_rows",
-         [=] __device__(std::int64_t i, std::int64_t j) {
-           to[row[i]][j] += share[i] * from[i][j];
-         });
+    if (inout.dtype == tensor::Dtype::kBF16)
+      return scatter_as<BF16>(context_, x, list.data(), shares.data(), inout);
+    scatter_as<float>(context_, x, list.data(), shares.data(), inout);
   }
 
   void log_softmax(MatrixView logits) override {

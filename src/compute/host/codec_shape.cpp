@@ -59,6 +59,12 @@ std::int64_t BlockGrid::width(std::int64_t c) const {
   return std::min(block_cols, matrix_cols - c * block_cols);
 }
 
+void check_narrow(ConstMatrixView x, ConstMatrixView out) {
+  base::check(x.rows == out.rows && x.cols == out.cols, "narrow: extents");
+  base::check(x.dtype == tensor::Dtype::kF32 && out.dtype == tensor::Dtype::kBF16,
+              "narrow: F32 to BF16");
+}
+
 void check_grouped(const scheme::GroupedInt& weight, ConstMatrixView out) {
   check(weight.rows() == out.rows && weight.cols() == out.cols, "decode_grouped: extents");
   check(

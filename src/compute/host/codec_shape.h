@@ -33,6 +33,8 @@ inline float larger(float a, float b) {
   return std::isnan(a) || a > b ? a : b;
 }
 
+// What narrow is given: F32 and BF16 of the same extents.
+void check_narrow(ConstMatrixView x, ConstMatrixView out);
 void check_grouped(const scheme::GroupedInt& weight, ConstMatrixView out);
 // Blocks of [R,R] one below the other beside `rows` rows; data == nullptr: none.
 void check_row_blocks(ConstMatrixView blocks, std::int64_t rows);

@@ -56,6 +56,13 @@ class ReferenceCodec final : public Codec {
       for (std::int64_t j = 0; j < out.cols; ++j) out.row<float>(i)[j] = host::element(m, i, j);
   }
 
+  void narrow(ConstMatrixView x, MatrixView out) override {
+    host::check_narrow(x, out);
+    for (std::int64_t i = 0; i < out.rows; ++i)
+      for (std::int64_t j = 0; j < out.cols; ++j)
+        out.row<std::uint16_t>(i)[j] = numeric::f32_to_bf16(x.row<float>(i)[j]);
+  }
+
   void decode_scaled_fp8(const TensorView& codes, const TensorView& scales, std::int64_t block_rows,
                          std::int64_t block_cols, MatrixView out) override {
     const ConstMatrixView m = tensor::as_matrix(codes);

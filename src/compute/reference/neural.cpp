@@ -141,7 +141,7 @@ class ReferenceNeural final : public Neural {
     for (std::int64_t i = 0; i < out.rows; ++i) {
       const std::int32_t r = rows[static_cast<std::size_t>(i)];
       check(r >= 0 && r < in.rows, "gather_rows: row index");
-      std::copy_n(in.row<float>(r), static_cast<std::size_t>(in.cols), out.row<float>(i));
+      for (std::int64_t j = 0; j < in.cols; ++j) out.row<float>(i)[j] = host::element(in, r, j);
     }
   }
 
@@ -154,9 +154,13 @@ class ReferenceNeural final : public Neural {
       check(r >= 0 && r < inout.rows, "scatter_add_rows: row index");
       const double weight = static_cast<double>(weights[static_cast<std::size_t>(i)]);
       for (std::int64_t j = 0; j < x.cols; ++j) {
-        float& out = inout.row<float>(r)[j];
-        out = static_cast<float>(static_cast<double>(out) +
-                                 weight * static_cast<double>(x.row<float>(i)[j]));
+        const auto sum =
+            static_cast<float>(static_cast<double>(host::element(inout, r, j)) +
+                               weight * static_cast<double>(x.row<float>(i)[j]));
+        if (inout.dtype == tensor::Dtype::kBF16)
+          inout.row<std::uint16_t>(r)[j] = numeric::f32_to_bf16(sum);
+        else
+          inout.row<float>(r)[j] = sum;
       }
     }
   }
