@@ -206,6 +206,31 @@ TEST_P(NeuralContract, AddGatherScatter) {
   backend->neural().gather_rows(x.matrix(), {}, none.matrix().sub(0, 0, 0, 23));
 }
 
+TEST_P(NeuralContract, GatherAndScatterRoundToBf16) {
+  for (const std::int64_t cols : {23, 24}) {
+    const Tensor wide = random_f32({5, cols}, 10);
+    Tensor x({5, cols}, Dtype::kBF16);
+    backend->codec().narrow(wide.matrix(), x.matrix());
+    const std::vector<std::int32_t> rows{1, 4};
+    const std::vector<float> weights{0.5F, -2.0F};
+    Tensor some({2, cols}, Dtype::kF32);
+    backend->neural().gather_rows(std::as_const(x).matrix(), rows, some.matrix());
+    Tensor sums = clone(x);
+    backend->neural().scatter_add_rows(some.matrix(), rows, weights, sums.matrix());
+    for (std::int64_t i = 0; i < 5; ++i)
+      for (std::int64_t j = 0; j < cols; ++j) {
+        const auto at = i * cols + j;
+        EXPECT_EQ(x.as<std::uint16_t>()[at], numeric::f32_to_bf16(wide.as<float>()[at]));
+        const float own = numeric::bf16_to_f32(x.as<std::uint16_t>()[at]);
+        const float factor = i == 1 ? 1.5F : i == 4 ? -1.0F : 1.0F;
+        EXPECT_EQ(sums.as<std::uint16_t>()[at], numeric::f32_to_bf16(factor * own)) << i << j;
+      }
+    for (std::int64_t j = 0; j < cols; ++j)
+      EXPECT_EQ(some.as<float>()[cols + j],
+                numeric::bf16_to_f32(x.as<std::uint16_t>()[4 * cols + j]));
+  }
+}
+
 TEST_P(NeuralContract, LogSoftmaxSumsToOne) {
   for (const std::int64_t width : {1, 15, 1000}) {
     Tensor logits = random_f32({6, width}, 9, 30.0F);

@@ -27,6 +27,10 @@ TEST_F(DeviceTest, Gptq) {
   expect_same([](Recipe&) {});
 }
 
+TEST_F(DeviceTest, NarrowHiddenStates) {
+  expect_same([](Recipe& job) { job.hidden_states = tensor::Dtype::kBF16; });
+}
+
 TEST_F(DeviceTest, EveryRefinement) {
   expect_same([](Recipe& job) {
     job.refinement = refinement_of(Quality::kBest);

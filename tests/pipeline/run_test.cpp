@@ -98,6 +98,22 @@ TEST_F(RunTest, AStoppedJobGoesOnToTheSameBytes) {
   EXPECT_EQ(hashes("whole"), hashes("stopped"));
 }
 
+TEST_F(RunTest, NarrowHiddenStatesKeepTheBytes) {
+  Recipe narrow = recipe();
+  narrow.hidden_states = tensor::Dtype::kBF16;
+  quantize("whole", narrow, ExistingOutput::kRefuse, 1);
+  base::CancelToken cancel;
+  Recorder recorder;
+  recorder.cancel = &cancel;
+  recorder.cancel_after = 100;
+  EXPECT_THROW(quantize("stopped", narrow, ExistingOutput::kRefuse, 3, &recorder, &cancel),
+               base::Error);
+  quantize("stopped", narrow, ExistingOutput::kResume);
+  EXPECT_EQ(hashes("whole"), hashes("stopped"));
+  narrow.offload_activations = true;
+  EXPECT_THROW(quantize("file", narrow), base::Error);
+}
+
 TEST_F(RunTest, ExpertsOnlyResumesToTheSameBytes) {
   Recipe only = recipe();
   only.only_experts = true;

@@ -84,15 +84,28 @@ class CudaCodec final : public Codec {
   void to_f32(const TensorView& in, MatrixView out) override {
     const ConstMatrixView m = tensor::as_matrix(in);
     require(m.rows == out.rows && m.cols == out.cols, "to_f32: extents");
+    if (m.dtype == tensor::Dtype::kBF16 && in_fours(m, out)) {
+      const auto from = rows_of<BF16>(m);
+      const auto to = rows_of<float>(out);
+      return each(context_, out.rows, out.cols / 4, "to_f32",
+                  [=] __device__(std::int64_t i, std::int64_t four) {
+                    store_four(to[i] + four * 4, load_four(from[i] + four * 4));
+                  });
+    }
     with_float_type(m.dtype, "to_f32", [&]<typename T>() { decode_as<T>(context_, m, out); });
   }
 
   void narrow(ConstMatrixView x, MatrixView out) override {
     host::check_narrow(x, out);
     const auto from = rows_of<float>(x);
-    const auto to = rows_of<std::uint16_t>(out);
+    const auto to = rows_of<BF16>(out);
+    if (in_fours(x, out))
+      return each(context_, out.rows, out.cols / 4, "narrow",
+                  [=] __device__(std::int64_t i, std::int64_t four) {
+                    store_four(to[i] + four * 4, load_four(from[i] + four * 4));
+                  });
     each(context_, out.rows, out.cols, "narrow", [=] __device__(std::int64_t i, std::int64_t j) {
-      to[i][j] = Element<BF16>::encode(from[i][j]).bits;
+      to[i][j] = Element<BF16>::encode(from[i][j]);
     });
   }
 

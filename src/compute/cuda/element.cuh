@@ -56,6 +56,36 @@ struct Element<E5M2> {
   __device__ static std::uint8_t encode(float x) { return numeric::f32_to_e5m2(x); }
 };
 
+// Four neighbours of a row at once.
+__device__ inline float4 load_four(const float* p) {
+  return *reinterpret_cast<const float4*>(p);
+}
+__device__ inline float4 load_four(const BF16* p) {
+  const uint2 both = *reinterpret_cast<const uint2*>(p);
+  return make_float4(__uint_as_float(both.x << 16), __uint_as_float(both.x & 0xffff0000U),
+                     __uint_as_float(both.y << 16), __uint_as_float(both.y & 0xffff0000U));
+}
+__device__ inline void store_four(float* p, float4 v) {
+  *reinterpret_cast<float4*>(p) = v;
+}
+__device__ inline void store_four(BF16* p, float4 v) {
+  const __nv_bfloat162 low = __floats2bfloat162_rn(v.x, v.y);
+  const __nv_bfloat162 high = __floats2bfloat162_rn(v.z, v.w);
+  *reinterpret_cast<uint2*>(p) = make_uint2(*reinterpret_cast<const std::uint32_t*>(&low),
+                                            *reinterpret_cast<const std::uint32_t*>(&high));
+}
+
+// Whether every row of all matrices may be read and written in fours.
+template <typename... Matrices>
+bool in_fours(const Matrices&... m) {
+  const auto fits = [](const auto& one) {
+    const auto bytes = static_cast<std::uintptr_t>(numeric::bits_of(one.dtype) / 2);
+    return one.cols % 4 == 0 && one.stride % 4 == 0 &&
+           reinterpret_cast<std::uintptr_t>(one.data) % bytes == 0;
+  };
+  return (fits(m) && ...);
+}
+
 // Calls body<T>() with the type of `dtype`.
 template <typename Body>
 void with_float_type(tensor::Dtype dtype, const char* what, Body body) {

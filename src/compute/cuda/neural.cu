@@ -43,6 +43,11 @@ void gather_as(const Context& context, ConstMatrixView in, const std::int32_t* r
                MatrixView out) {
   const auto from = rows_of<T>(in);
   const auto to = rows_of<float>(out);
+  if (in_fours(in, out))
+    return each(context, out.rows, out.cols / 4, "gather_rows",
+                [=] __device__(std::int64_t i, std::int64_t four) {
+                  store_four(to[i] + four * 4, load_four(from[row[i]] + four * 4));
+                });
   each(context, out.rows, out.cols, "gather_rows", [=] __device__(std::int64_t i, std::int64_t j) {
     to[i][j] = Element<T>::decode(from[row[i]][j]);
   });
@@ -53,6 +58,16 @@ void scatter_as(const Context& context, ConstMatrixView x, const std::int32_t* r
                 const float* share, MatrixView inout) {
   const auto from = rows_of<float>(x);
   const auto to = rows_of<T>(inout);
+  if (in_fours(x, inout))
+    return each(context, x.rows, x.cols / 4, "scatter_add_rows",
+                [=] __device__(std::int64_t i, std::int64_t four) {
+                  T* sums = to[row[i]] + four * 4;
+                  const float4 sum = load_four(sums);
+                  const float4 more = load_four(from[i] + four * 4);
+                  const float by = share[i];
+                  store_four(sums, make_float4(sum.x + by * more.x, sum.y + by * more.y,
+                                               sum.z + by * more.z, sum.w + by * more.w));
+                });
   each(context, x.rows, x.cols, "scatter_add_rows",
        [=] __device__(std::int64_t i, std::int64_t j) {
          T& sum = to[row[i]][j];
@@ -141,6 +156,18 @@ class CudaNeural final : public Neural {
     const auto from = rows_of<float>(x);
     const auto factor = rows_of<float>(times);
     const auto to = rows_of<float>(out);
+    if (in_fours(x, out) && (times.data == nullptr || in_fours(times)))
+      return each(context_, out.rows, out.cols / 4, "activate",
+                  [=] __device__(std::int64_t i, std::int64_t four) {
+                    float4 v = load_four(from[i] + four * 4);
+                    v = make_float4(activated(act, v.x), activated(act, v.y), activated(act, v.z),
+                                    activated(act, v.w));
+                    if (factor.data != nullptr) {
+                      const float4 f = load_four(factor[i] + four * 4);
+                      v = make_float4(v.x * f.x, v.y * f.y, v.z * f.z, v.w * f.w);
+                    }
+                    store_four(to[i] + four * 4, v);
+                  });
     each(context_, out.rows, out.cols, "activate", [=] __device__(std::int64_t i, std::int64_t j) {
       const float value = activated(act, from[i][j]);
       to[i][j] = factor.data == nullptr ? value : value * factor[i][j];
