@@ -126,6 +126,18 @@ void refuse_other_methods_flags(const CLI::App& app, pipeline::Method method) {
   }
 }
 
+// Memory, and what the backend says is worth doing at once.
+void fit_to_machine(Session& session, std::optional<std::int64_t> block_size,
+                    pipeline::Recipe& recipe) {
+  if (session.on_gpu()) recipe.max_memory_flag = "--max-gpu-memory";
+  recipe.max_memory = session.memory_flag_bytes();
+  // What is free is for all ranks of this machine.
+  if (recipe.max_memory == 0 && session.ranks().local_size() > 1)
+    recipe.max_memory = session.max_memory_bytes() / 10 * 9;
+  recipe.tile_tokens = session.backend().tile_tokens();
+  recipe.block_size = block_size.value_or(session.backend().sweep_columns());
+}
+
 }  // namespace
 
 void declare_method_flags(CLI::App& app, QuantizeFlags& flags) {
@@ -214,13 +226,7 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, Session& session, Purpo
     recipe.calibration = "(a text to be named)";
   recipe.samples = samples_from(flags.samples, session);
   if (recipe.method == pipeline::Method::kVptq) session.leave_gpu("--method vptq");
-  if (session.on_gpu()) recipe.max_memory_flag = "--max-gpu-memory";
-  recipe.max_memory = session.memory_flag_bytes();
-  // What is free is for all ranks of this machine.
-  if (recipe.max_memory == 0 && session.ranks().local_size() > 1)
-    recipe.max_memory = session.max_memory_bytes() / 10 * 9;
-  recipe.tile_tokens = session.backend().tile_tokens();
-  recipe.block_size = flags.block_size.value_or(session.backend().sweep_columns());
+  fit_to_machine(session, flags.block_size, recipe);
   pipeline::validate(recipe);
   return recipe;
 }

@@ -42,6 +42,8 @@ class Memory {
   virtual void fill(MatrixView out, float value) = 0;
   // Bytes that can still be allocated, about.
   virtual std::uint64_t available() const = 0;
+  // Bytes held at most at once, where the device is not the host; else 0.
+  virtual std::uint64_t peak() const { return 0; }
 };
 
 enum class Transpose : std::uint8_t { kNo, kYes };
@@ -372,8 +374,8 @@ std::unique_ptr<Backend> make_reference_backend();
 // BLAS and OpenMP. threads <= 0: all cores.
 std::unique_ptr<Backend> make_cpu_backend(int threads);
 
-// What a GPU's tensor cores multiply in linear, gram and quadratic_form. Everything else is computed in fp32 or
-// better under both.
+// What a GPU's tensor cores multiply in linear, gram and quadratic_form. Everything else is
+// computed in fp32 or better under both.
 enum class Precision : std::uint8_t {
   kF32,   // as good as fp32: products of BF16 halves, 2^-16 relative each
   kBF16,  // inputs rounded to BF16, sums in fp32

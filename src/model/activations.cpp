@@ -123,8 +123,7 @@ class MemoryStore final : public ActivationStore {
 
 }  // namespace
 
-std::unique_ptr<ActivationStore> make_memory_store(compute::Backend& backend,
-                                                   tensor::Dtype dtype) {
+std::unique_ptr<ActivationStore> make_memory_store(compute::Backend& backend, tensor::Dtype dtype) {
   return std::make_unique<MemoryStore>(backend, dtype);
 }
 

@@ -68,7 +68,7 @@ class ActivationStore {
 };
 
 // dtype: F32, or BF16, to which every row is rounded that is written or added to.
-std::unique_ptr<ActivationStore> make_memory_store(
-    compute::Backend& backend, tensor::Dtype dtype = tensor::Dtype::kF32);
+std::unique_ptr<ActivationStore> make_memory_store(compute::Backend& backend,
+                                                   tensor::Dtype dtype = tensor::Dtype::kF32);
 
 }  // namespace whit::model

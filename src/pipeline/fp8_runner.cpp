@@ -142,8 +142,7 @@ model::WeightHandle Fp8Runner::quantize_one(const Stage& stage, const LinearSpec
                    {"seconds", record.seconds}}});
   records_.push_back(std::move(record));
   model::WeightHandle decoded;
-  if (tokens > 0)
-    decoded = std::make_shared<const tensor::Tensor>(decode_on(s_.backend, weight));
+  if (tokens > 0) decoded = std::make_shared<const tensor::Tensor>(decode_on(s_.backend, weight));
   s_.writer.packed(linear, std::move(weight), input_scale);
   return decoded;
 }

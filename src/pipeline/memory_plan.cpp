@@ -47,8 +47,7 @@ std::int64_t attention_columns(const model::LayerSpec& layer, bool recomputed) {
   if (const auto* gqa = std::get_if<model::GqaSpec>(&layer.attention))
     return model::out_columns(gqa->qkv) * (gqa->layout == model::QkvLayout::kGroups ? 2 : 1);
   const auto& mla = std::get<model::MlaSpec>(layer.attention);
-  const std::int64_t latents =
-      mla.kv_a.out_features + (mla.q_a ? mla.q_a->out_features : 0);
+  const std::int64_t latents = mla.kv_a.out_features + (mla.q_a ? mla.q_a->out_features : 0);
   if (recomputed && mla.q_a) return latents;
   return latents + std::max(mla.q_b.out_features, mla.o.in_features);
 }
@@ -173,8 +172,7 @@ std::uint64_t vector_set(const model::LayerSpec& layer, const BoundRecipe& bound
   return most;
 }
 
-std::uint64_t working_of(const model::LayerSpec& layer, Half half, const Plan& plan,
-                         bool teacher) {
+std::uint64_t working_of(const model::LayerSpec& layer, Half half, const Plan& plan, bool teacher) {
   const Recipe& recipe = plan.bound.recipe;
   if (recipe.method == Method::kFp8) return fp8_set(layer, recipe);
   if (recipe.method == Method::kVptq)
@@ -208,9 +206,8 @@ class Needs {
         (plan_.tokens > 0 ? bytes(plan_.spec.vocabulary, plan_.spec.hidden) : 0);
     std::uint64_t most = 0;
     for (const Half half : kHalves)
-      most = std::max(most, working(half, schedule) + (schedule.in_file
-                                                           ? 0
-                                                           : activations(half, schedule)));
+      most = std::max(
+          most, working(half, schedule) + (schedule.in_file ? 0 : activations(half, schedule)));
     return fixed + most;
   }
 
@@ -234,13 +231,11 @@ class Needs {
 
   std::uint64_t activations(Half half, const Schedule& schedule) const {
     const std::int64_t hidden = plan_.spec.hidden;
-    std::int64_t columns = half == Half::kAttention
-                               ? attention_columns(layer_, schedule.recomputed)
-                               : mlp_columns(layer_, hidden);
+    std::int64_t columns = half == Half::kAttention ? attention_columns(layer_, schedule.recomputed)
+                                                    : mlp_columns(layer_, hidden);
     if (layer_.parallel) columns += hidden;
-    const std::int64_t of_teacher = half == Half::kAttention
-                                        ? attention_columns(layer_, false)
-                                        : mlp_columns(layer_, hidden);
+    const std::int64_t of_teacher =
+        half == Half::kAttention ? attention_columns(layer_, false) : mlp_columns(layer_, hidden);
     return stored(bytes(plan_.tokens, hidden + columns)) +
            bytes(taught_, hidden + of_teacher + teacher_columns(layer_, hidden));
   }
@@ -304,10 +299,9 @@ void plan_memory(Plan& plan, std::uint64_t limit) {
   plan.peak_memory_bytes = base_peak + plan.piece_cache_bytes;
   plan.spill_bytes = schedule.in_file ? activations : 0;
   for (auto& step : plan.steps)
-    step.peak_memory_bytes =
-        step.layer == nullptr
-            ? kProcess
-            : Needs(plan, *step.layer).peak(schedule) + plan.piece_cache_bytes;
+    step.peak_memory_bytes = step.layer == nullptr
+                                 ? kProcess
+                                 : Needs(plan, *step.layer).peak(schedule) + plan.piece_cache_bytes;
 }
 
 }  // namespace whit::pipeline

@@ -109,7 +109,7 @@ struct Recipe {
   fs::path calibration;  // may be empty for rtn and fp8
   data::SampleArgs samples;
   Refinement refinement;
-  bool offload_activations = false;              // keep activations in a file
+  bool offload_activations = false;  // keep activations in a file
   // How activations are kept: F32, or BF16, in memory alone.
   tensor::Dtype hidden_states = tensor::Dtype::kF32;
   std::uint64_t max_memory = 0;                  // bytes; 0: what the machine has free

@@ -146,9 +146,9 @@ class Job {
   }
 
   std::unique_ptr<model::ActivationStore> make_store() {
-    return plan_->activations_in_file ? make_file_store(backend_, args_.output)
-                                      : model::make_memory_store(
-                                            backend_, plan_->bound.recipe.hidden_states);
+    return plan_->activations_in_file
+               ? make_file_store(backend_, args_.output)
+               : model::make_memory_store(backend_, plan_->bound.recipe.hidden_states);
   }
 
   void quantize_step(std::size_t index, bool forward) {

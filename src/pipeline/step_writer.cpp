@@ -104,10 +104,9 @@ void StepWriter::packed(const model::LinearSpec& linear, scheme::QuantizedWeight
     advance();
   }
   if (!background_) background_ = std::make_unique<base::Background>(kMostWaiting);
-  background_->post([this, host = host_copy_later(backend_, std::move(*grouped)),
-                     module = linear.module, input_scale] {
-    take(formats::encode_weight(format_, module, host(), input_scale));
-  });
+  background_->post(
+      [this, host = host_copy_later(backend_, std::move(*grouped)), module = linear.module,
+       input_scale] { take(formats::encode_weight(format_, module, host(), input_scale)); });
 }
 
 void StepWriter::settle() {

@@ -124,8 +124,7 @@ class Sweep {
   }
 
   double error_of(ConstMatrixView x, const stats::Gram& gram, ConstMatrixView in_original_order) {
-    if (backend_.prefers_large_products())
-      return exact_error(backend_, in_original_order, gram);
+    if (backend_.prefers_large_products()) return exact_error(backend_, in_original_order, gram);
     const DampedError sum = damped_error(backend_, x, factor_, block_size_, block_.matrix());
     return sum.trusted() ? sum.undamped() : exact_error(backend_, in_original_order, gram);
   }

@@ -77,9 +77,11 @@ BenchTable bench_layer(compute::Backend& backend, const LayerBenchArgs& args,
                   args.arch, args.experts > 0 ? fmt::format(" with {} experts", args.experts) : "",
                   sequences * args.length, args.length);
   table.machine = fmt::format(
-      "{}; peak {:.1f} GFLOP/s, memory {:.1f} GB/s; {} free before, {} of the host at most",
+      "{}; peak {:.1f} GFLOP/s, memory {:.1f} GB/s; {} free before, at most {} of the device and "
+      "{} of the host held",
       backend.name(), args.limits.flops / kGiga, args.limits.bytes_per_second / kGiga,
-      base::format_bytes(before), base::format_bytes(base::peak_resident_bytes()));
+      base::format_bytes(before), base::format_bytes(backend.memory().peak()),
+      base::format_bytes(base::peak_resident_bytes()));
   double known = 0;
   double floors = 0;
   for (const auto& [name, did] : meter.functions()) {

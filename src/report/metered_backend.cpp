@@ -64,6 +64,7 @@ class MeteredMemory final : public compute::Memory {
     meter_.run(inner_, "fill", 0, bytes_of(out), [&] { inner_.memory().fill(out, value); });
   }
   std::uint64_t available() const override { return inner_.memory().available(); }
+  std::uint64_t peak() const override { return inner_.memory().peak(); }
 
  private:
   Backend& inner_;
@@ -168,7 +169,8 @@ class MeteredNeural final : public compute::Neural {
   }
   void gather_rows(ConstMatrixView in, std::span<const std::int32_t> rows,
                    MatrixView out) override {
-    meter_.run(inner_, "gather_rows", 0, bytes_of(out) + times(out.rows, in.cols) * numeric::bits_of(in.dtype) / 8,
+    meter_.run(inner_, "gather_rows", 0,
+               bytes_of(out) + times(out.rows, in.cols) * numeric::bits_of(in.dtype) / 8,
                [&] { inner_.neural().gather_rows(in, rows, out); });
   }
   void scatter_add_rows(ConstMatrixView x, std::span<const std::int32_t> rows,

@@ -234,8 +234,7 @@ class TranslatedCodec final : public Codec {
   }
   void decode_scaled_fp8(const TensorView& codes, const TensorView& scales, std::int64_t block_rows,
                          std::int64_t block_cols, MatrixView out) override {
-    const typename How::Data c(inner_, codes);
-    const typename How::Data s(inner_, scales);
+    const typename How::Data c(inner_, codes), s(inner_, scales);
     typename How::Matrix b(inner_, out);
     inner_.codec().decode_scaled_fp8(c.view(), s.view(), block_rows, block_cols, b.view());
     b.back(out);

@@ -57,7 +57,8 @@ TEST(NarrowStore, RoundsWhatIsWrittenAndAddedTo) {
   store->create(Slot::kHidden, 3, 2);
   {
     const auto rows = store->lease(Slot::kHidden, 1, 2, ActivationStore::Access::kWrite);
-    for (int i = 0; i < 4; ++i) rows->view().row<float>(i / 2)[i % 2] = 1.001F * static_cast<float>(i + 1);
+    for (int i = 0; i < 4; ++i)
+      rows->view().row<float>(i / 2)[i % 2] = 1.001F * static_cast<float>(i + 1);
   }
   {
     const auto read = store->lease(Slot::kHidden, 0, 3, ActivationStore::Access::kRead);

@@ -107,6 +107,12 @@ std::uint64_t Context::unused() const {
   return reserved - used;
 }
 
+std::uint64_t Context::peak() const {
+  std::uint64_t most = 0;
+  check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemHigh, &most), "memory pool");
+  return most;
+}
+
 void copy_matrix(const Context& context, ConstMatrixView from, MatrixView to) {
   const auto bytes_of = [&](std::int64_t count) {
     return static_cast<std::size_t>(count * numeric::bits_of(from.dtype) / 8);

@@ -43,6 +43,8 @@ class Context {
   void give_back(void* memory) const noexcept;
   // Bytes that were given back and are kept for the next.
   std::uint64_t unused() const;
+  // The most bytes that were taken from the device at once, what is kept for the next included.
+  std::uint64_t peak() const;
   // After a kernel was launched: whether it could be.
   void launched(const char* what) const { check(cudaGetLastError(), what); }
   // Until all work is done; errors of kernels appear here.

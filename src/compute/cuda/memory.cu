@@ -65,6 +65,8 @@ class CudaMemory final : public Memory {
     return free + context_.unused();
   }
 
+  std::uint64_t peak() const override { return context_.peak(); }
+
  private:
   // What the stream was asked for before.
   class Event {

@@ -61,8 +61,7 @@ void Staging::upload(const std::byte* host, std::byte* device, std::size_t bytes
     const std::size_t count = std::min(kSlotBytes, bytes - at);
     Slot& slot = free_slot();
     copy_in_parallel(host + at, slot.memory, count);
-    check(cudaMemcpyAsync(device + at, slot.memory, count, cudaMemcpyHostToDevice,
-                          stream_),
+    check(cudaMemcpyAsync(device + at, slot.memory, count, cudaMemcpyHostToDevice, stream_),
           "upload of a tensor");
     check(cudaEventRecord(slot.moved, stream_), "recording an event");
   }

@@ -154,9 +154,8 @@ class ReferenceNeural final : public Neural {
       check(r >= 0 && r < inout.rows, "scatter_add_rows: row index");
       const double weight = static_cast<double>(weights[static_cast<std::size_t>(i)]);
       for (std::int64_t j = 0; j < x.cols; ++j) {
-        const auto sum =
-            static_cast<float>(static_cast<double>(host::element(inout, r, j)) +
-                               weight * static_cast<double>(x.row<float>(i)[j]));
+        const auto sum = static_cast<float>(static_cast<double>(host::element(inout, r, j)) +
+                                            weight * static_cast<double>(x.row<float>(i)[j]));
         if (inout.dtype == tensor::Dtype::kBF16)
           inout.row<std::uint16_t>(r)[j] = numeric::f32_to_bf16(sum);
         else
