@@ -51,7 +51,9 @@ TEST_P(HiddenStatesOfTinyModels, NarrowOnesAreNear) {
       model_.spec.layers.begin(), model_.spec.layers.end(),
       [](const LayerSpec& layer) { return std::holds_alternative<MoeSpec>(layer.mlp); });
   // A rounding by 2^-9 at most after every linear.
-  if (!routed) EXPECT_LT(relative_difference(narrow, wide), 0.05);
+  if (!routed) {
+    EXPECT_LT(relative_difference(narrow, wide), 0.05);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, HiddenStatesOfTinyModels, ::testing::ValuesIn(tiny_models()),
