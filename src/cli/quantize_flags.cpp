@@ -99,8 +99,8 @@ void declare_calibration(CLI::App& app, QuantizeFlags& flags) {
   app.add_flag("--offload-activations", flags.recipe.offload_activations,
                "keep activations in a file");
   app.add_option("--hidden-states", flags.hidden_states,
-                 "how they are kept between linears: bf16 takes half of the memory, and MLA's "
-                 "attention is computed twice instead of kept")
+                 "how they are kept between linears: bf16 takes half of the memory, and what is "
+                 "wider than they are is computed twice instead of kept")
       ->type_name("f32|bf16")
       ->capture_default_str();
 }

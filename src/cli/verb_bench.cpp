@@ -91,6 +91,7 @@ report::BenchTable bench_layer(Session& session, const Flags& flags) {
   args.recipe.tile_tokens = backend.tile_tokens();
   args.recipe.block_size = backend.sweep_columns();
   args.recipe.hidden_states = hidden_states_of(flags.hidden_states);
+  if (session.on_gpu()) args.recipe.max_memory_flag = "--max-gpu-memory";
   args.recipe.max_memory = session.memory_flag_bytes();
   args.limits = backend.measure_limits();
   return report::bench_layer(backend, args, session.events(), session.cancel());

@@ -116,11 +116,8 @@ class Mla {
     run_.context.runner.run({&stage, 1});
   }
 
-  // Somebody who looks at what lies between the stages, or rounds it, has it kept.
   bool recomputed() const {
-    const ForwardContext& context = run_.context;
-    return context.recompute_attention && spec_.q_a && !spec_.q_b.bias && !spec_.kv_b.bias &&
-           context.cache == nullptr && context.observer == nullptr && context.serving == nullptr;
+    return spec_.q_a && may_recompute(run_.context, std::vector{&spec_.q_b, &spec_.kv_b});
   }
 
   void attend_when_asked() {

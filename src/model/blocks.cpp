@@ -1,10 +1,18 @@
 #include "model/blocks.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "model/mlp.h"
 
 namespace whit::model {
+
+bool may_recompute(const ForwardContext& context, std::span<const LinearSpec* const> linears) {
+  return context.recompute && context.cache == nullptr && context.observer == nullptr &&
+         context.serving == nullptr &&
+         std::none_of(linears.begin(), linears.end(),
+                      [](const LinearSpec* linear) { return linear->bias; });
+}
 
 using Access = ActivationStore::Access;
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -48,10 +49,14 @@ struct ForwardContext {
   // Who share a layer's work: all of them run the same layers (see Shares). Null: this process has
   // all of it.
   comm::Communicator* ranks = nullptr;
-  // MLA's queries, keys and values are computed whenever the output linear's input is asked for,
-  // and kept nowhere: narrow latents are.
-  bool recompute_attention = false;
+  // MLA's queries, keys and values, and the mids of a dense MLP, are computed whenever the linear
+  // that ends the half asks for its input, and kept nowhere.
+  bool recompute = false;
 };
+
+// Whether `linears` of a stage may be applied by whoever needs their outputs instead of by the
+// runner: nobody looks at what lies between, or rounds it.
+bool may_recompute(const ForwardContext& context, std::span<const LinearSpec* const> linears);
 
 // Slot kHidden = embedding of every token.
 void forward_embedding(ForwardContext& context, const ModelSpec& spec);

@@ -23,8 +23,44 @@ std::vector<const LinearSpec*> pointers_to(const std::vector<LinearSpec>& linear
   return pointers;
 }
 
+namespace {
+
+// Mids are computed whenever the down linear asks for them.
+void run_without_mids(LayerRun& run, const MlpSpec& spec) {
+  compute::Backend& backend = run.context.backend;
+  const Produce input = normed_hidden(run, run.inside(run.layer.mlp_norm));
+  std::vector<WeightHandle> weights;
+  Stage in = tile_stage(run, spec.in.front().reads, run.hidden(), pointers_to(spec.in));
+  in.produce = input;
+  in.keep_weights = [&](std::span<const WeightHandle> used) {
+    weights.assign(used.begin(), used.end());
+  };
+  run.context.runner.run({&in, 1});
+
+  Stage out = tile_stage(run, spec.down.reads, spec.down.in_features, {&spec.down});
+  out.produce = [&](std::size_t piece, MatrixView mid) {
+    tensor::Tensor x = backend.memory().allocate({mid.rows, run.hidden()}, tensor::Dtype::kF32);
+    input(piece, x.matrix());
+    std::vector<tensor::Tensor> outputs;
+    std::vector<MatrixView> views;
+    for (const WeightHandle& weight : weights) {
+      outputs.push_back(
+          backend.memory().allocate({mid.rows, weight->shape()[0]}, tensor::Dtype::kF32));
+      views.push_back(outputs.back().matrix());
+      backend.linalg().linear(x.matrix(), weight->matrix(), nullptr, views.back());
+    }
+    mid_of(backend, spec, views, mid);
+  };
+  out.consume = added_to_hidden(run, run.layer.mlp_out_norm);
+  run.context.runner.run({&out, 1});
+}
+
+}  // namespace
+
 void run_mlp(LayerRun& run, const MlpSpec& spec) {
   ForwardContext& context = run.context;
+  if (!run.layer.parallel && may_recompute(context, pointers_to(spec.in)))
+    return run_without_mids(run, spec);
   context.store.create(Slot::kMid, run.tokens(), spec.down.in_features);
 
   Stage in = tile_stage(run, spec.in.front().reads, run.hidden(), pointers_to(spec.in));

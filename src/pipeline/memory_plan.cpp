@@ -53,8 +53,13 @@ std::int64_t attention_columns(const model::LayerSpec& layer, bool recomputed) {
 }
 
 // The MLP's.
-std::int64_t mlp_columns(const model::LayerSpec& layer, std::int64_t hidden) {
-  if (const auto* dense = std::get_if<model::MlpSpec>(&layer.mlp)) return dense->down.in_features;
+std::int64_t mlp_columns(const model::LayerSpec& layer, std::int64_t hidden, bool recomputed) {
+  if (const auto* dense = std::get_if<model::MlpSpec>(&layer.mlp)) {
+    const bool plain =
+        !layer.parallel && std::none_of(dense->in.begin(), dense->in.end(),
+                                        [](const auto& linear) { return linear.bias; });
+    return recomputed && plain ? 0 : dense->down.in_features;
+  }
   const auto& moe = std::get<model::MoeSpec>(layer.mlp);
   return hidden + (moe.shared ? moe.shared->down.in_features : 0);
 }
@@ -184,7 +189,7 @@ std::uint64_t working_of(const model::LayerSpec& layer, Half half, const Plan& p
 // One way of going about it.
 struct Schedule {
   bool in_file = false;     // activations
-  bool recomputed = false;  // attention
+  bool recomputed = false;  // see model::ForwardContext
   std::int64_t block = kBlocks.back();
 };
 
@@ -231,11 +236,12 @@ class Needs {
 
   std::uint64_t activations(Half half, const Schedule& schedule) const {
     const std::int64_t hidden = plan_.spec.hidden;
-    std::int64_t columns = half == Half::kAttention ? attention_columns(layer_, schedule.recomputed)
-                                                    : mlp_columns(layer_, hidden);
+    std::int64_t columns = half == Half::kAttention
+                               ? attention_columns(layer_, schedule.recomputed)
+                               : mlp_columns(layer_, hidden, schedule.recomputed);
     if (layer_.parallel) columns += hidden;
-    const std::int64_t of_teacher =
-        half == Half::kAttention ? attention_columns(layer_, false) : mlp_columns(layer_, hidden);
+    const std::int64_t of_teacher = half == Half::kAttention ? attention_columns(layer_, false)
+                                                             : mlp_columns(layer_, hidden, false);
     return stored(bytes(plan_.tokens, hidden + columns)) +
            bytes(taught_, hidden + of_teacher + teacher_columns(layer_, hidden));
   }
@@ -286,7 +292,7 @@ void plan_memory(Plan& plan, std::uint64_t limit) {
     if (peak_of(layers, schedule) <= limit) break;
   }
   plan.activations_in_file = schedule.in_file;
-  plan.recompute_attention = schedule.recomputed;
+  plan.recompute = schedule.recomputed;
   plan.expert_block = schedule.block;
   const std::uint64_t base_peak = peak_of(layers, schedule);
   std::uint64_t cache = 0;

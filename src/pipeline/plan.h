@@ -64,7 +64,7 @@ struct Plan {
   double bits_per_weight = 0;        // tensor bytes of the output * 8 / parameters
   std::int64_t expert_block = 8;     // experts handed to a runner at once
   bool activations_in_file = false;
-  bool recompute_attention = false;     // see model::ForwardContext
+  bool recompute = false;               // see model::ForwardContext
   std::uint64_t piece_cache_bytes = 0;  // hidden states that may be kept instead of recomputed
   std::uint64_t peak_memory_bytes = 0;
   std::uint64_t spill_bytes = 0;

@@ -236,7 +236,7 @@ class Job {
     model::ForwardContext context{backend_, weights, *store_, sequences_, runner};
     context.observer = observer;
     context.ranks = ranks_.get();
-    context.recompute_attention = plan_->recompute_attention;
+    context.recompute = plan_->recompute;
     if (is_kept(step)) return;
     if (step.mtp)
       model::forward_mtp_layer(context, plan_->spec, *step.layer);

@@ -10,7 +10,7 @@ namespace whit::model::testing {
 namespace {
 
 struct Kept {
-  bool recompute_attention = false;
+  bool recompute = false;
   tensor::Dtype dtype = tensor::Dtype::kF32;
 };
 
@@ -18,7 +18,7 @@ std::vector<float> logits_of(Model& model, const Sequences& sequences, const Kep
   const auto store = make_memory_store(model.backend, kept.dtype);
   const auto runner = make_plain_runner(model.backend, *model.weights);
   ForwardContext context{model.backend, *model.weights, *store, sequences, *runner};
-  context.recompute_attention = kept.recompute_attention;
+  context.recompute = kept.recompute;
   forward_embedding(context, model.spec);
   for (const LayerSpec& layer : model.spec.layers) forward_layer(context, layer);
   const auto logits = forward_head(context, model.spec, 0, sequences.tokens());
@@ -37,7 +37,7 @@ class HiddenStatesOfTinyModels : public ::testing::TestWithParam<std::string> {
   Sequences sequences_;
 };
 
-TEST_P(HiddenStatesOfTinyModels, AttentionComputedAgainIsTheSame) {
+TEST_P(HiddenStatesOfTinyModels, WhatIsComputedAgainIsTheSame) {
   EXPECT_EQ(logits_of(model_, sequences_, {true, tensor::Dtype::kF32}),
             logits_of(model_, sequences_, {false, tensor::Dtype::kF32}));
 }
