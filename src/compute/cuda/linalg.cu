@@ -10,42 +10,11 @@ namespace whit::compute::cuda {
 
 namespace {
 
-// Rows at most this long are gathered out of shared memory.
-constexpr std::int64_t kStagedBytes = 96 * 1024;
-constexpr unsigned kPermuteThreads = 512;
-
-// Indices may be null: as they stand.
-template <typename T>
-__global__ void permute_kernel(Rows<const T> from, std::int64_t width, const std::int32_t* rows,
-                               const std::int32_t* cols, std::int64_t height, std::int64_t out_cols,
-                               Rows<T> to) {
-  extern __shared__ __align__(16) unsigned char memory[];
-  T* staged = reinterpret_cast<T*>(memory);
-  for (std::int64_t i = blockIdx.x; i < height; i += gridDim.x) {
-    const T* row = from[rows == nullptr ? i : rows[i]];
-    for (std::int64_t j = threadIdx.x; j < width; j += blockDim.x) staged[j] = row[j];
-    __syncthreads();
-    for (std::int64_t j = threadIdx.x; j < out_cols; j += blockDim.x)
-      to[i][j] = staged[cols == nullptr ? j : cols[j]];
-    __syncthreads();
-  }
-}
-
 template <typename T>
 void permute_as(const Context& context, ConstMatrixView in, const std::int32_t* rows,
                 const std::int32_t* cols, MatrixView out) {
   const auto from = rows_of<T>(in);
   const auto to = rows_of<T>(out);
-  const auto bytes = in.cols * static_cast<std::int64_t>(sizeof(T));
-  if (out.rows > 0 && out.cols > 0 && bytes <= kStagedBytes) {
-    check(cudaFuncSetAttribute(permute_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(kStagedBytes)),
-          "permute's shared memory");
-    const auto blocks = static_cast<unsigned>(std::min<std::int64_t>(out.rows, 1 << 20));
-    permute_kernel<T><<<blocks, kPermuteThreads, static_cast<std::size_t>(bytes),
-                        context.stream()>>>(from, in.cols, rows, cols, out.rows, out.cols, to);
-    return context.launched("permute");
-  }
   each(context, out.rows, out.cols, "permute", [=] __device__(std::int64_t i, std::int64_t j) {
     to[i][j] = from[rows == nullptr ? i : rows[i]][cols == nullptr ? j : cols[j]];
   });
