@@ -4,8 +4,8 @@
     check_docs.py [WHIT]      prints each finding as FILE:LINE: text; exit 1 where there is one
 
 Every relative link of README.md, CONTRIBUTING.md and docs/ leads somewhere; every `make TARGET` is a
-target of the Makefile; every source path named in `backticks` exists; every `Suite.Test` that docs/errors.md
-names is there; and, where the program WHIT is
+target of the Makefile; every source path named in `backticks` exists; every `Suite.Test` that docs/errors.md and
+docs/fp8_conformance.md name is there; and, where the program WHIT is
 given, every `whit VERB --flag` names a verb and flags that its --help tells.
 """
 import functools
@@ -115,7 +115,7 @@ def main():
         findings += check_links(path, name, text)
         findings += check_make_targets(name, text, targets)
         findings += check_paths(name, text)
-        if path.name == "errors.md":
+        if path.name in ("errors.md", "fp8_conformance.md"):
             findings += check_tests(name, text)
         if whit:
             findings += check_commands(name, text, whit)
