@@ -225,7 +225,6 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, Session& session, Purpo
        (recipe.fp8.measurements.empty() && (statics || recipe.fp8.kv_cache))))
     recipe.calibration = "(a text to be named)";
   recipe.samples = samples_from(flags.samples, session);
-  if (recipe.method == pipeline::Method::kVptq) session.leave_gpu("--method vptq");
   fit_to_machine(session, flags.block_size, recipe);
   pipeline::validate(recipe);
   return recipe;

@@ -112,16 +112,6 @@ compute::Backend& Session::backend() {
   return *backend_;
 }
 
-void Session::leave_gpu(const std::string& what) {
-  if (!on_gpu()) return;
-  if (flags_.device != "auto")
-    base::fail(ErrorKind::kUnsupported, "--device", "{} with {}; expected cpu", flags_.device,
-               what);
-  warn(what + " runs on the processor, not on the GPU");
-  gpu_.reset();
-  backend_.reset();
-}
-
 std::uint64_t Session::memory_flag_bytes() {
   if (on_gpu())
     return flags_.max_gpu_memory.empty()

@@ -40,9 +40,6 @@ class Session {
   // Made at the first call. Errors: kUnsupported for devices that were not built in.
   compute::Backend& backend();
   bool on_gpu() const { return gpu_.has_value(); }
-  // For what a GPU's backend does not do: the processor instead where --device is auto, with a
-  // warning that names `what`. Errors: kUnsupported where a GPU was asked for.
-  void leave_gpu(const std::string& what);
   // Where matrices live: --max-memory or what the machine has free; on a GPU --max-gpu-memory or
   // what it has free.
   std::uint64_t max_memory_bytes();

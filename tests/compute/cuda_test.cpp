@@ -164,5 +164,47 @@ TEST_P(OnGpu, WideSweepsFollowTheirOwnCodes) {
   EXPECT_LE(different, 12);
 }
 
+// Enough centroids for lists around guesses, and vectors for many tiles of one guess.
+TEST(OnGpuVectors, FindTheNearestOfManyFromAnyGuess) {
+  if (cuda_devices().empty()) GTEST_SKIP() << "no CUDA device";
+  const auto backend = make_mirrored(make_cuda_backend(0, Precision::kF32));
+  const auto oracle = make_cpu_backend(0);
+  struct Case {
+    std::int64_t vectors, length, centroids;
+    float offset;
+  };
+  for (const Case& c : {Case{40000, 8, 6000, 0}, {30000, 4, 2049, 0}, {20000, 6, 9000, 3},
+                        {9000, 12, 5000, 0}, {5000, 16, 4097, 0}, {3000, 20, 3000, 0},
+                        {2000, 32, 2500, 0}, {300, 40, 500, 0}, {9000, 8, 3000, 500}}) {
+    SCOPED_TRACE(::testing::Message() << c.vectors << " of " << c.length << " + " << c.offset);
+    Tensor x = random_f32({c.vectors, c.length}, 20);
+    for (std::int64_t i = 0; i < x.elements(); ++i) x.as<float>()[i] += c.offset;
+    // Vectors themselves, the last two of them the same, and one centroid for a crowd.
+    Tensor centroids({c.centroids, c.length}, Dtype::kF32);
+    const std::int64_t copied = (c.centroids < c.vectors ? c.centroids : c.vectors) - 1;
+    std::copy_n(x.as<float>(), copied * c.length, centroids.as<float>());
+    for (std::int64_t i = copied; i < c.centroids; ++i)
+      std::copy_n(x.as<float>() + (copied - 1) * c.length, c.length,
+                  centroids.as<float>() + i * c.length);
+    for (std::int64_t i = 0; i < c.vectors / 4; ++i)
+      x.as<float>()[(c.vectors - 1 - i) * c.length] = 60.0F + c.offset;
+    const auto count = static_cast<std::size_t>(c.vectors);
+    std::vector<std::int32_t> expected(count, -1);
+    std::vector<double> expected_squares(count);
+    oracle->vectors().nearest(x.matrix(), centroids.matrix(), expected, expected_squares);
+    std::vector<std::int32_t> labels(count, -1);
+    for (int guess = 0; guess < 3; ++guess) {  // none, right ones, and wrong ones of which some are none
+      std::vector<double> squares(count, -1);
+      for (std::size_t i = 0; guess == 2 && i < count; ++i)
+        labels[i] = static_cast<std::int32_t>(i * 31 % (count / 2)) - 2;
+      backend->vectors().nearest(x.matrix(), centroids.matrix(), labels, squares);
+      EXPECT_EQ(labels, expected) << guess;
+      EXPECT_EQ(squares, expected_squares) << guess;
+    }
+    EXPECT_EQ(backend->vectors().weighted_sums(x.matrix(), {}, labels, c.centroids),
+              oracle->vectors().weighted_sums(x.matrix(), {}, labels, c.centroids));
+  }
+}
+
 }  // namespace
 }  // namespace whit::compute::testing

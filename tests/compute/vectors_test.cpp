@@ -6,8 +6,7 @@ namespace whit::compute::testing {
 namespace {
 
 class VectorsContract : public Contract {};
-INSTANTIATE_TEST_SUITE_P(Backends, VectorsContract, ::testing::ValuesIn(host_candidates()),
-                         [](const auto& param_info) { return param_info.param.name; });
+WHIT_ON_EVERY_BACKEND(VectorsContract);
 
 struct Assigned {
   std::vector<std::int32_t> labels;
@@ -137,7 +136,7 @@ TEST_P(VectorsContract, SweepFollowsTheRecurrence) {
     bool pairs;
   };
   for (const auto& c :
-       {Case{1, 1, 4, 1, false}, {10, 7, 4, 1, false}, {24, 9, 8, 1, true}, {21, 12, 6, 5, true}}) {
+       {Case{1, 1, 4, 1, false}, {10, 7, 4, 1, false}, {24, 9, 8, 1, true}, {21, 12, 6, 5, true}, {19, 70, 3, 40, true}}) {
     const VectorSweepProblem p(c.rows, c.cols, c.length, c.pairs, c.beam);
     Tensor indices({p.chunks, c.cols}, Dtype::kI32);
     Tensor second({p.chunks, c.cols}, Dtype::kI32);

@@ -43,6 +43,20 @@ TEST_F(DeviceTest, Rtn) {
   expect_same([](Recipe& job) { job.method = Method::kRtn; });
 }
 
+TEST_F(DeviceTest, Vptq) {
+  expect_same([](Recipe& job) {
+    job.method = Method::kVptq;
+    job.format = formats::WeightFormat::kVptq;
+    job.vptq.layout.length = 8;
+    job.vptq.layout.centroids = 16;
+    job.vptq.layout.residuals = 4;
+    job.vptq.layout.normed = true;
+    job.vptq.kmeans.iterations = 3;
+    job.vptq.rounds = 1;
+    job.vptq.beam = 2;
+  });
+}
+
 TEST_F(DeviceTest, StaticFp8) {
   expect_same([](Recipe& job) {
     job.method = Method::kFp8;

@@ -4,7 +4,6 @@
 
 #include <memory>
 
-#include "base/error.h"
 #include "compute/cuda/context.h"
 #include "compute/cuda/limits.h"
 #include "compute/cuda/parts.h"
@@ -34,10 +33,7 @@ class CudaBackend final : public Backend {
   Solve& solve() override { return *solve_; }
   Gradient& gradient() override { return *gradient_; }
   void wait() override { context_.finish("work"); }
-  Vectors& vectors() override {
-    base::fail(base::ErrorKind::kUnsupported, name(),
-               "quantizes no vectors; expected --device cpu");
-  }
+  Vectors& vectors() override { return *vectors_; }
   Limits measure_limits() override { return cuda::measure_limits(context_); }
 
  private:
@@ -48,6 +44,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Codec> codec_ = cuda::make_codec(context_);
   std::unique_ptr<Solve> solve_ = cuda::make_solve(context_);
   std::unique_ptr<Gradient> gradient_ = cuda::make_gradient(context_);
+  std::unique_ptr<Vectors> vectors_ = cuda::make_vectors(context_);
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "compute/cuda/vector_sweep.h"
 
 namespace whit::compute::cuda {
 
@@ -33,6 +34,11 @@ void require(bool holds, const char* what) {
 void fail_dtype(const char* what, tensor::Dtype dtype, const char* expected) {
   base::fail(ErrorKind::kUnsupported, what, "elements of type {}; expected {}",
              numeric::name_of(dtype), expected);
+}
+
+void fail_length(std::int64_t length, std::int64_t longest) {
+  base::fail(ErrorKind::kUnsupported, "vectors on a GPU", "{} entries; expected at most {}", length,
+             longest);
 }
 
 void fail_token(std::int32_t id, std::int64_t vocabulary) {

@@ -13,5 +13,6 @@ std::unique_ptr<Neural> make_neural(const Context& context);
 std::unique_ptr<Codec> make_codec(const Context& context);
 std::unique_ptr<Solve> make_solve(const Context& context);
 std::unique_ptr<Gradient> make_gradient(const Context& context);
+std::unique_ptr<Vectors> make_vectors(const Context& context);
 
 }  // namespace whit::compute::cuda

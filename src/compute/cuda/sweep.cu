@@ -1,9 +1,7 @@
 #include "compute/cuda/sweep.h"
 
-#include <optional>
-
 #include "compute/cuda/kernel.cuh"
-#include "compute/cuda/product.h"
+#include "compute/cuda/moved_columns.h"
 
 // A row belongs to eight lanes, each of which keeps every eighth of up to 128 columns in registers;
 // the factor's block lies in shared memory. What one column did reaches the later ones by a shuffle.
@@ -175,44 +173,13 @@ void launch(const Context& context, Kernel kernel, const char* what, const Block
   context.launched(what);
 }
 
-// What later columns of a block aim at, moved by the earlier ones as these are done.
-class Moved {
- public:
-  Moved(const Context& context, ConstMatrixView from) : context_(context), view_(from) {
-    if (from.cols <= kColumns) return;
-    copy_.emplace(context, from.rows * from.cols);
-    moved_ = {reinterpret_cast<std::byte*>(copy_->data()), from.dtype, from.rows, from.cols,
-              from.cols, from.device};
-    copy_matrix(context, from, moved_);
-    view_ = moved_;
-  }
-  // Everything behind columns [first, first + by.cols) += factor * by * their rows of `between`.
-  void advance(std::int64_t first, float factor, ConstMatrixView by, ConstMatrixView between) {
-    const std::int64_t behind = first + by.cols;
-    const std::int64_t rest = view_.cols - behind;
-    if (rest > 0)
-      multiply(context_, Product::kExact, factor, by, Transpose::kNo,
-               between.sub(first, by.cols, behind, rest), Transpose::kNo, 1.0F,
-               moved_.sub(0, moved_.rows, behind, rest));
-  }
-  ConstMatrixView columns(std::int64_t first, std::int64_t size) const {
-    return view_.sub(0, view_.rows, first, size);
-  }
-
- private:
-  const Context& context_;
-  ConstMatrixView view_;
-  MatrixView moved_;
-  std::optional<Temporary<float>> copy_;
-};
-
 }  // namespace
 
 void sweep(const Context& context, const SweepArgs& args, ConstMatrixView t0, ConstMatrixView t,
            MatrixView codes, MatrixView error) {
   if (t.rows == 0) return;
   const Temporary<std::int32_t> groups(context, args.column_group);
-  Moved targets(context, t);
+  MovedColumns targets(context, t, kColumns);
   for (std::int64_t k = 0; k < t.cols; k += kColumns) {
     const std::int64_t size = std::min<std::int64_t>(kColumns, t.cols - k);
     const MatrixView lost = error.sub(0, t.rows, k, size);
@@ -232,7 +199,7 @@ void descend(const Context& context, const DescentArgs& args, ConstMatrixView gr
   const Temporary<float> moves(context, rows * kColumns);
   const MatrixView move{reinterpret_cast<std::byte*>(moves.data()), gradient.dtype, rows, kColumns,
                         kColumns, gradient.device};
-  Moved slopes(context, gradient);
+  MovedColumns slopes(context, gradient, kColumns);
   for (std::int64_t k = 0; k < gradient.cols; k += kColumns) {
     const std::int64_t size = std::min<std::int64_t>(kColumns, gradient.cols - k);
     const Block block =
