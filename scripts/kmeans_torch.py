@@ -1,6 +1,6 @@
 """k-means by torch's brute force beside whit's, on the same vectors and cores.
 
-    python kmeans_torch.py WHIT [--vectors 1000000] [--length 8] [--centroids 65536] [--passes 3] [--threads 2]
+    python kmeans_torch.py WHIT [--vectors 1000000] [--length 8] [--centroids 65536] [--passes 3] [--threads 2] [--device cuda]
 
 torch assigns by argmin of |c|² / 2 - x c in blocks that fit its caches, the fastest of the block sizes tried on a part
 of the vectors, and takes means with index_add_. Both start from the first vectors and do the same passes; the table
@@ -19,7 +19,7 @@ import torch
 
 def assign(x, centroids, block):
     half = centroids.square().sum(1) / 2
-    labels = torch.empty(len(x), dtype=torch.int64)
+    labels = torch.empty(len(x), dtype=torch.int64, device=x.device)
     for i in range(0, len(x), block):
         labels[i:i + block] = torch.addmm(half, x[i:i + block], centroids.T, alpha=-1).argmin(1)
     return labels
@@ -35,35 +35,45 @@ def main():
     parser.add_argument("whit")
     for name, value in (("vectors", 1_000_000), ("length", 8), ("centroids", 65536), ("passes", 3), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     x = torch.randn(args.vectors, args.length, generator=torch.Generator().manual_seed(1))
-    centroids = x[:args.centroids].clone()
+    centroids = x[:args.centroids].to(args.device)
+    there = x.to(args.device)
+    gpu = args.device != "cpu"
+
+    def clock():
+        if gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
     best = None
-    for block in (16, 64, 256, 1024):
-        begin = time.perf_counter()
-        assign(x[:2048], centroids, block)
-        took = time.perf_counter() - begin
+    for block in ((4096, 16384, 65536) if gpu else (16, 64, 256, 1024)):
+        assign(there[:2048], centroids, block)
+        begin = clock()
+        assign(there[:131072 if gpu else 2048], centroids, block)
+        took = clock() - begin
         best = min(best or (took, block), (took, block))
     block, seconds, sums = best[1], [], []
-    begin = time.perf_counter()
+    begin = clock()
     for i in range(args.passes):
         if i > 0:
-            total = torch.zeros_like(centroids).index_add_(0, labels, x)
+            total = torch.zeros_like(centroids).index_add_(0, labels, there)
             count = torch.bincount(labels, minlength=args.centroids)
             centroids = torch.where(count[:, None] > 0, total / count.clamp(min=1)[:, None], centroids)
-        start = time.perf_counter()
-        labels = assign(x, centroids, block)
-        seconds.append(time.perf_counter() - start)
-        sums.append(inertia(x, centroids, labels))
-    whole = time.perf_counter() - begin
+        start = clock()
+        labels = assign(there, centroids, block)
+        seconds.append(clock() - start)
+        sums.append(inertia(there, centroids, labels))
+    whole = clock() - begin
     with tempfile.TemporaryDirectory() as folder:
         data = pathlib.Path(folder) / "x.bin"
         x.numpy().astype("<f4").tofile(data)
         output = subprocess.run(
             [args.whit, "bench", "kmeans", "--data", data, "--vectors", str(args.vectors), "--vector-length",
              str(args.length), "--centroids", str(args.centroids), "--passes", str(args.passes), "--threads",
-             str(args.threads), "--json", "--quiet"], check=True, capture_output=True, text=True).stdout
+             str(args.threads), "--device", args.device, "--json", "--quiet"], check=True, capture_output=True, text=True).stdout
     rows = {row["name"]: row for row in json.loads(output)["rows"]}
     print(f"{args.vectors} vectors of {args.length}, {args.centroids} centroids, {args.threads} threads, torch blocks of "
           f"{block}")

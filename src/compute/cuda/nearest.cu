@@ -29,6 +29,7 @@ struct Tile {
 
 struct Tiles {
   const Tile* tiles;
+  const std::int32_t* turns;  // the order to take them in
   const std::int32_t* count;
   const std::int32_t* places;
 };
@@ -142,7 +143,7 @@ __global__ void __launch_bounds__(kThreads)
   const int all = *tiles.count;
   if (static_cast<int>(blockIdx.x) * kWarps >= all) return;
   const int number = static_cast<int>(blockIdx.x) * kWarps + warp;
-  const Tile tile = number < all ? tiles.tiles[number] : Tile{0, 0, 0};
+  const Tile tile = number < all ? tiles.tiles[tiles.turns[number]] : Tile{0, 0, 0};
   Seeker<L> seekers[kVectorsALane];
   std::int64_t rows[kVectorsALane];
 #pragma unroll
@@ -234,8 +235,10 @@ unsigned blocks_for(std::int64_t warps) {
   return static_cast<unsigned>(base::ceil_div<std::int64_t>(warps, kWarps));
 }
 
+// Tiles and a key of each, 255 behind the last: the logarithm of its largest distance over the
+// cluster's middle one, descending. Tiles with lists about as long wait little for each other.
 void cut_tiles(const Context& context, const KeyOrder& order, std::int64_t clusters, Tile* tiles,
-               std::int32_t* all) {
+               std::uint32_t* lengths, std::int32_t* all) {
   const Temporary<std::int32_t> first(context, clusters + 1);
   const Temporary<std::int32_t> counts(context, clusters + 1);
   const Temporary<std::int32_t> before(context, clusters + 1);
@@ -247,14 +250,19 @@ void cut_tiles(const Context& context, const KeyOrder& order, std::int64_t clust
   });
   running_sums(context, counts.data(), before.data(), clusters + 1);
   const std::int32_t* at = before.data();
+  const std::uint32_t* keys = order.keys();
   each(context, 1, clusters + 1, "cutting tiles", [=] __device__(std::int64_t, std::int64_t c) {
     if (c == clusters) {
       *all = at[c];
       return;
     }
+    const int middle = from[c] + (from[c + 1] - from[c]) / 2;
     for (int i = 0; i < count[c]; ++i) {
       const int begin = from[c] + i * kTileVectors;
-      tiles[at[c] + i] = {begin, min(kTileVectors, from[c + 1] - begin), static_cast<int>(c)};
+      const int size = min(kTileVectors, from[c + 1] - begin);
+      tiles[at[c] + i] = {begin, size, static_cast<int>(c)};
+      const auto over = static_cast<signed char>(keys[begin + size - 1] - keys[middle] & 0xffU);
+      lengths[at[c] + i] = static_cast<std::uint32_t>(min(127 - over, 254));
     }
   });
 }
@@ -272,16 +280,23 @@ class GuessTiles {
                     kThreads, 0, context.stream()>>>(job, keys.data());
     context.launched("keys of vectors");
     order_.emplace(context, keys, 8 + bits_for(job.book.count));
-    cut_tiles(context, *order_, job.book.count, tiles_.data(), count_.data());
+    const Temporary<std::uint32_t> lengths(context, most_);
+    check(cudaMemsetAsync(lengths.data(), 0xff, static_cast<std::size_t>(most_) * 4,
+                          context.stream()),
+          "clearing of keys");
+    cut_tiles(context, *order_, job.book.count, tiles_.data(), lengths.data(), count_.data());
+    turns_.emplace(context, lengths, 8);
   }
-  Tiles view() const { return {tiles_.data(), count_.data(), order_->places()}; }
+  Tiles view() const {
+    return {tiles_.data(), turns_->places(), count_.data(), order_->places()};
+  }
   std::int64_t most() const { return most_; }
 
  private:
   std::int64_t most_;
   Temporary<Tile> tiles_;
   Temporary<std::int32_t> count_;
-  std::optional<KeyOrder> order_;
+  std::optional<KeyOrder> order_, turns_;
 };
 
 template <int L>
