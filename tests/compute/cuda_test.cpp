@@ -173,9 +173,15 @@ TEST(OnGpuVectors, FindTheNearestOfManyFromAnyGuess) {
     std::int64_t vectors, length, centroids;
     float offset;
   };
-  for (const Case& c : {Case{40000, 8, 6000, 0}, {30000, 4, 2049, 0}, {20000, 6, 9000, 3},
-                        {9000, 12, 5000, 0}, {5000, 16, 4097, 0}, {3000, 20, 3000, 0},
-                        {2000, 32, 2500, 0}, {300, 40, 500, 0}, {9000, 8, 3000, 500}}) {
+  for (const Case& c : {Case{40000, 8, 6000, 0},
+                        {30000, 4, 2049, 0},
+                        {20000, 6, 9000, 3},
+                        {9000, 12, 5000, 0},
+                        {5000, 16, 4097, 0},
+                        {3000, 20, 3000, 0},
+                        {2000, 32, 2500, 0},
+                        {300, 40, 500, 0},
+                        {9000, 8, 3000, 500}}) {
     SCOPED_TRACE(::testing::Message() << c.vectors << " of " << c.length << " + " << c.offset);
     Tensor x = random_f32({c.vectors, c.length}, 20);
     for (std::int64_t i = 0; i < x.elements(); ++i) x.as<float>()[i] += c.offset;
@@ -193,7 +199,8 @@ TEST(OnGpuVectors, FindTheNearestOfManyFromAnyGuess) {
     std::vector<double> expected_squares(count);
     oracle->vectors().nearest(x.matrix(), centroids.matrix(), expected, expected_squares);
     std::vector<std::int32_t> labels(count, -1);
-    for (int guess = 0; guess < 3; ++guess) {  // none, right ones, and wrong ones of which some are none
+    for (int guess = 0; guess < 3;
+         ++guess) {  // none, right ones, and wrong ones of which some are none
       std::vector<double> squares(count, -1);
       for (std::size_t i = 0; guess == 2 && i < count; ++i)
         labels[i] = static_cast<std::int32_t>(i * 31 % (count / 2)) - 2;

@@ -135,8 +135,11 @@ TEST_P(VectorsContract, SweepFollowsTheRecurrence) {
     std::int64_t rows, cols, length, beam;
     bool pairs;
   };
-  for (const auto& c :
-       {Case{1, 1, 4, 1, false}, {10, 7, 4, 1, false}, {24, 9, 8, 1, true}, {21, 12, 6, 5, true}, {19, 70, 3, 40, true}}) {
+  for (const auto& c : {Case{1, 1, 4, 1, false},
+                        {10, 7, 4, 1, false},
+                        {24, 9, 8, 1, true},
+                        {21, 12, 6, 5, true},
+                        {19, 70, 3, 40, true}}) {
     const VectorSweepProblem p(c.rows, c.cols, c.length, c.pairs, c.beam);
     Tensor indices({p.chunks, c.cols}, Dtype::kI32);
     Tensor second({p.chunks, c.cols}, Dtype::kI32);

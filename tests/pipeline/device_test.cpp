@@ -48,10 +48,10 @@ TEST_F(DeviceTest, Vptq) {
     job.method = Method::kVptq;
     job.format = formats::WeightFormat::kVptq;
     job.vptq.layout.length = 8;
-    job.vptq.layout.centroids = 16;
-    job.vptq.layout.residuals = 4;
+    job.vptq.layout.centroids = 8;
+    job.vptq.layout.residuals = 2;
     job.vptq.layout.normed = true;
-    job.vptq.kmeans.iterations = 3;
+    job.vptq.kmeans.iterations = 1;
     job.vptq.rounds = 1;
     job.vptq.beam = 2;
   });

@@ -16,8 +16,12 @@ class MovedColumns {
       : context_(context), view_(from) {
     if (from.cols <= at_once) return;
     copy_.emplace(context, from.rows * from.cols);
-    moved_ = {reinterpret_cast<std::byte*>(copy_->data()), from.dtype, from.rows, from.cols,
-              from.cols, from.device};
+    moved_ = {reinterpret_cast<std::byte*>(copy_->data()),
+              from.dtype,
+              from.rows,
+              from.cols,
+              from.cols,
+              from.device};
     copy_matrix(context, from, moved_);
     view_ = moved_;
   }
