@@ -41,6 +41,7 @@ constexpr std::array kParts{
                "--correct-unquantized", "--no-correct-unquantized"},
     NamedFlags{"route", "experts' sums weighted by the router", "--route-weights",
                "--no-route-weights"},
+    NamedFlags{"lean", "experts lean on their layer", "--lean-on-layer", "--no-lean-on-layer"},
     NamedFlags{"heldout", "damping, shrinkage and share chosen by held-out tokens", "--held-out",
                "--no-held-out"},
     NamedFlags{"mse", "scales that lose least, not the largest value's", "--quantization-scale mse",

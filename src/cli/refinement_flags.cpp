@@ -42,6 +42,8 @@ void declare_refinement_flags(CLI::App& app, RefinementFlags& flags) {
                    "routers and the head (or the norm before it) aim at the original's output too");
   flags.route = app.add_flag("--route-weights,!--no-route-weights", chosen.route_weights,
                              "experts' Grams weighted by the router");
+  flags.lean = app.add_flag("--lean-on-layer,!--no-lean-on-layer", chosen.lean,
+                            "experts' Grams and aims lean on what all tokens of the layer say");
 }
 
 pipeline::Refinement refinement_from(const RefinementFlags& flags) {
@@ -65,6 +67,7 @@ pipeline::Refinement refinement_from(const RefinementFlags& flags) {
     result.teacher_part = chosen.teacher_part;
   }
   if (flags.route->count() > 0) result.route_weights = chosen.route_weights;
+  if (flags.lean->count() > 0) result.lean = chosen.lean;
   if (flags.share->count() > 0) {
     if (!(chosen.teacher_share >= 0 && chosen.teacher_share <= 1))
       base::fail(base::ErrorKind::kUsage, "--teacher-share", "{}; expected 0 to 1",

@@ -17,7 +17,7 @@ struct RefinementFlags {
   pipeline::Refinement chosen;  // holds what was typed
   CLI::Option *weighted = nullptr, *refit = nullptr, *passes = nullptr, *share = nullptr,
               *residual = nullptr, *unquantized = nullptr, *metric = nullptr, *part = nullptr,
-              *held_out = nullptr, *route = nullptr;
+              *held_out = nullptr, *route = nullptr, *lean = nullptr;
 };
 
 void declare_refinement_flags(CLI::App& app, RefinementFlags& flags);

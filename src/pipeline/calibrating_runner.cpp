@@ -11,10 +11,10 @@
 #include "model/attention_metric.h"
 #include "pipeline/decode_on.h"
 #include "pipeline/job.h"
+#include "pipeline/lean.h"
 #include "pipeline/top_up.h"
 #include "pipeline/vector_quantizer.h"
 #include "quant/gptq.h"
-#include "quant/shrink.h"
 #include "quant/teacher_target.h"
 
 namespace whit::pipeline {
@@ -108,7 +108,8 @@ void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces,
   Observation& observation = observation_of(stage, pieces);
   if (!works) return;
   std::optional<HeldOutChoice> choice;
-  const stats::Gram& gram = settle(stage, observation, choice);
+  const Sums& sums = settle(stage, observation, choice);
+  const stats::Gram& gram = sums.gram;
   const quant::Factor* factor = observation.factor ? &*observation.factor : nullptr;
   const std::int64_t extra =
       stage.observed_only_from < 0 ? 0 : total_rows(stage) - stage.observed_only_from;
@@ -121,7 +122,7 @@ void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces,
       double share = recipe.refinement.teacher_share;
       if (choice && s_.teacher != nullptr)
         share = choice->share(s_.source.linear(linear)->matrix());
-      const Aim aim{observation.all.pull(share),
+      const Aim aim{sums.pull(share),
                     observation.taught_factor ? &*observation.taught_factor : factor};
       if (refitted(&linear)) return refit_one(linear, aim);
       auto weight = recipe.method == Method::kVptq ? quantize_vectors(linear, gram, extra)
@@ -142,22 +143,21 @@ model::WeightHandle CalibratingRunner::made(const Stage& stage, const LinearSpec
   return s_.ranks.broadcast(root, own, {linear.out_features, linear.in_features}, s_.backend);
 }
 
-const stats::Gram& CalibratingRunner::settle(const Stage& stage, Observation& observation,
-                                             std::optional<HeldOutChoice>& choice) {
+const Sums& CalibratingRunner::settle(const Stage& stage, Observation& observation,
+                                      std::optional<HeldOutChoice>& choice) {
   const Recipe& recipe = s_.plan.bound.recipe;
-  const stats::Gram& own = observation.all.gram;
   const bool expert = stage.site.site == Site::kExpertIn;
   base::check(!expert || layer_input_.has_value(),
               "a layer's input is observed before its experts");
-  const stats::Gram* layer = expert ? &layer_input_->all.gram : nullptr;
+  const Observation* layer = expert ? &*layer_input_ : nullptr;
   if (expert && (stage.observed_only_from == 0 || total_rows(stage) == 0))
     warn(fmt::format(
         "{}: no token was routed here; its Gram leans on the likeliest tokens and the layer's",
         stats::to_string(stage.site)));
-  std::int64_t layer_tokens = expert ? quant::shrink_count(own.tokens(), own.width()) : 0;
+  Lean lean = expert ? usual_lean(observation.all, recipe.refinement.lean) : Lean{};
   double damping = recipe.rel_damp;
   if (recipe.method == Method::kGptq && recipe.refinement.held_out) {
-    choice.emplace(s_.backend, recipe, observation, layer);
+    choice.emplace(s_.backend, recipe, observation, layer, lean);
     if (!choice->possible()) choice.reset();
   }
   if (choice && !observation.factor) {
@@ -167,14 +167,14 @@ const stats::Gram& CalibratingRunner::settle(const Stage& stage, Observation& ob
         linears.push_back({s_.source.linear(*linear), s_.plan.bound.grid(*linear)});
     choice->choose(linears);
     damping = choice->damping();
-    layer_tokens = choice->layer_tokens();
+    lean = choice->lean();
   }
-  shrunk_.reset();
-  if (layer_tokens > 0) shrunk_.emplace(quant::shrink_gram(s_.backend, own, *layer, layer_tokens));
-  const stats::Gram& used = shrunk_ ? *shrunk_ : own;
+  leaning_.reset();
+  if (lean.any()) leaning_.emplace(lean_on(s_.backend, observation.all, layer->all, lean));
+  const Sums& used = leaning_ ? *leaning_ : observation.all;
   if (recipe.method == Method::kGptq && !observation.factor) {
-    observation.factor.emplace(quant::factor_gram(s_.backend, used, {recipe.order, damping}));
-    const std::optional<stats::Gram>& taught = observation.all.taught_gram;
+    observation.factor.emplace(quant::factor_gram(s_.backend, used.gram, {recipe.order, damping}));
+    const std::optional<stats::Gram>& taught = used.taught_gram;
     if (taught && taught->tokens() > 0)
       observation.taught_factor.emplace(
           quant::factor_gram(s_.backend, *taught, {recipe.order, damping}));

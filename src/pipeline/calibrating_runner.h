@@ -65,9 +65,9 @@ class CalibratingRunner final : public model::StageRunner {
   bool is_layer_input(const model::Stage& stage) const;
   Observation& observation_of(const model::Stage& stage, Pieces& pieces);
   void quantize(const model::Stage& stage, Pieces& pieces, std::vector<Applied>& applied);
-  // What a stage's linears share: the Gram in use and its factor. Fills observation.factor.
-  const stats::Gram& settle(const model::Stage& stage, Observation& observation,
-                            std::optional<HeldOutChoice>& choice);
+  // What a stage's linears share: the sums in use and their factors. Fills observation.factor.
+  const Sums& settle(const model::Stage& stage, Observation& observation,
+                     std::optional<HeldOutChoice>& choice);
   // What `make` gives, on every rank that is at the stage: made by the one whose turn it is.
   template <typename Make>
   model::WeightHandle made(const model::Stage& stage, const model::LinearSpec& linear,
@@ -89,7 +89,7 @@ class CalibratingRunner final : public model::StageRunner {
   // lean on its Gram.
   std::optional<Observation> layer_input_;
   std::optional<Observation> observation_;                           // of the stage at work
-  std::optional<stats::Gram> shrunk_;                                // of a cold expert at work
+  std::optional<Sums> leaning_;                                      // of the expert at work
   std::map<const model::LinearSpec*, quant::OutputMetric> metrics_;  // of this layer's attention
   std::vector<WeightRecord> records_;
   std::vector<std::string> warnings_;

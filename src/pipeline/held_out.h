@@ -4,12 +4,13 @@
 #include <vector>
 
 #include "model/weights.h"
+#include "pipeline/lean.h"
 #include "pipeline/observer.h"
 
 namespace whit::pipeline {
 
-// Chooses what a stage's tokens can tell: how much damping, how far a cold expert leans on its
-// layer, how much of the teacher's pull is signal. Each choice is fitted on one half of the tokens
+// Chooses what a stage's tokens can tell: how much damping, how far an expert leans on its layer,
+// how much of the teacher's pull is signal. Each choice is fitted on one half of the tokens
 // and judged on the other.
 class HeldOutChoice {
  public:
@@ -18,32 +19,35 @@ class HeldOutChoice {
     compute::GridArgs grid;
   };
 
-  // layer: the Gram that a cold expert may lean on, or null.
+  // layer: what an expert may lean on, or null; lean: how far it does unless another is better.
   HeldOutChoice(compute::Backend& backend, const Recipe& recipe, const Observation& observation,
-                const stats::Gram* layer)
-      : backend_(backend), recipe_(recipe), halves_(observation.halves), layer_(layer) {}
+                const Observation* layer, const Lean& lean);
 
   // Whether both halves have seen enough to say anything.
   bool possible() const;
-  // Sets damping and shrinkage to what serves `linears` best.
+  // Sets damping and lean to what serves `linears` best.
   void choose(const std::vector<Linear>& linears);
   double damping() const { return damping_; }
-  // Tokens' worth of the layer's Gram beside all of the stage's own.
-  std::int64_t layer_tokens() const { return layer_tokens_; }
+  // Beside all of the stage's own tokens.
+  const Lean& lean() const { return lean_; }
   // Of the teacher's pull on one weight, at most the recipe's.
   double share(tensor::ConstMatrixView w);
 
  private:
-  double judge(const std::vector<Linear>& linears, double damping, std::int64_t layer_tokens);
+  double judge(const std::vector<Linear>& linears, double damping, const Lean& lean);
+  // How far what is aimed at leans, once the Gram's part and the damping stand.
+  void choose_taught(const std::vector<Linear>& linears);
   quant::Factor factor(const stats::Gram& gram, double damping) const;
-  const stats::Gram& fitted(std::int64_t layer_tokens, std::optional<stats::Gram>& shrunk) const;
+  // The first half, leaning half as far; in `place` where it leans at all.
+  const Sums& fitted(const Lean& lean, std::optional<Sums>& place) const;
 
   compute::Backend& backend_;
   const Recipe& recipe_;
   const std::vector<Sums>& halves_;
-  const stats::Gram* layer_;
+  const Sums* layer_ = nullptr;
   double damping_ = recipe_.rel_damp;
-  std::int64_t layer_tokens_ = 0;
+  Lean lean_;
+  std::optional<Sums> half_;
   std::optional<quant::Factor> half_factor_;
 };
 

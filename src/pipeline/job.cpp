@@ -92,6 +92,7 @@ ordered_json describe_job(const checkpoint::Checkpoint& source, const Plan& plan
       {"unquantized", recipe.refinement.unquantized},
       {"route_weights", recipe.refinement.route_weights},
       {"hidden_states", numeric::name_of(recipe.hidden_states)},
+      {"lean", recipe.refinement.lean},
       {"dtype", numeric::name_of(recipe.dtype)},
       {"scale_dtype", numeric::name_of(plan.bound.scale_dtype)},
       {"mtp", recipe.mtp == MtpMode::kQuantize ? "quantize" : "keep"},

@@ -114,6 +114,9 @@ std::uint64_t working_set(const model::LayerSpec& layer, Half half, const Recipe
     if (refinement.refit_scales) sum += 64 * kMiB;
     if (teacher) sum += 3 * weight + (refinement.teacher_part < 1 ? 3 : 1) * gram + residual + tile;
     if (refinement.held_out) sum += 3 * weight + 3 * gram + (teacher ? 2 * (gram + residual) : 0);
+    // An expert's sums, and those of its half, with the layer's.
+    if (refinement.lean && linear->reads.site == stats::Site::kExpertIn)
+      sum += (refinement.held_out ? 2 : 1) * (teacher ? 3 : 1) * gram;
     if (const std::int64_t block = model::metric_block(layer, *linear);
         refinement.output_metric && block > 0)
       sum += 4 * weight + 3 * bytes(linear->out_features, block);

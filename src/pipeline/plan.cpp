@@ -163,6 +163,12 @@ double vector_flops(const Plan& plan, const model::LinearSpec& linear) {
          vptq.rounds * 26 * n * k * k;
 }
 
+// Factorizations that an expert needs to lean on its layer.
+int leaning_factors(const Refinement& refinement, const model::LinearSpec& linear) {
+  if (!refinement.lean || linear.reads.site != stats::Site::kExpertIn) return 0;
+  return refinement.held_out ? 6 : 1;
+}
+
 // Multiply-adds count twice: forward of every token, the teacher's beside it, Gram, factor, sweep
 // and what refines it. A refit of the scales is worth about two passes over N K², a descent's pass
 // as well, the teacher's target four.
@@ -176,14 +182,16 @@ double linear_flops(const Plan& plan, const model::LayerSpec& layer,
   if (!plan.bound.quantizes(linear)) return flops;
   const bool metric = refinement.output_metric && model::metric_block(layer, linear) > 0;
   const double refining = (refinement.refit_scales ? 4 : 0) + 2 * refinement.descent_passes;
-  const double sweeps = 1 + refining + (metric ? 1 + 4 * refinement.descent_passes : 0) +
-                        (refinement.teacher ? 4 : 0) +
-                        (refinement.held_out ? 3 + (refinement.teacher ? 8 : 0) : 0);
+  const double sweeps =
+      1 + refining + (metric ? 1 + 4 * refinement.descent_passes : 0) +
+      (refinement.teacher ? 4 : 0) + (refinement.held_out ? 3 + (refinement.teacher ? 8 : 0) : 0) +
+      (leaning_factors(refinement, linear) > 1 ? 2 + (refinement.teacher ? 15 : 0) : 0);
   if (plan.bound.recipe.method == Method::kFp8) return flops;
   flops += sweeps * n * k * k;
   if (plan.bound.recipe.method == Method::kVptq) flops += vector_flops(plan, linear);
   if (first_of_site)
-    flops += seen * k * k + 2 * taught * k * k + k * k * k / 3 * (refinement.held_out ? 5 : 1);
+    flops += seen * k * k + 2 * taught * k * k +
+             k * k * k / 3 * ((refinement.held_out ? 5 : 1) + leaning_factors(refinement, linear));
   return flops;
 }
 

@@ -220,7 +220,9 @@ Refinement refinement_of(Quality quality) {
   refinement.teacher = true;
   refinement.teacher_part = 0.125;
   refinement.teacher_share = 0.75;  // an eighth of the tokens: more would aim at their noise
+  refinement.lean = true;
   if (quality == Quality::kDefault) return refinement;
+  refinement.lean = false;  // with all tokens taught it has not been measured
   refinement.descent_passes = 3;
   refinement.teacher_part = 1;
   refinement.teacher_share = 1;

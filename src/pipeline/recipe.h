@@ -40,6 +40,7 @@ struct Refinement {
   bool residual = true;          // output projections also correct the residual stream
   bool unquantized = false;      // routers and the head aim at the teacher's output too
   bool route_weights = false;    // experts' Grams weighted by the router
+  bool lean = false;             // experts' sums lean on their layer's
   bool operator==(const Refinement&) const = default;
 };
 

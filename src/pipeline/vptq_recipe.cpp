@@ -126,7 +126,7 @@ void validate_vptq(const Recipe& recipe) {
     fail(ErrorKind::kUsage, "--kmeans-stop", "{}; expected from 0 to less than 1",
          vptq.kmeans.least_gain);
   const Refinement& refinement = recipe.refinement;
-  if (refinement.teacher || refinement.output_metric || refinement.held_out ||
+  if (refinement.teacher || refinement.output_metric || refinement.held_out || refinement.lean ||
       refinement.weighted_scales || refinement.refit_scales || refinement.descent_passes > 0)
     fail(ErrorKind::kUnsupported, "--quality",
          "refinements of GPTQ with --method vptq, which has --beam and --rounds; expected default");

@@ -32,10 +32,10 @@ double held_out_error(compute::Backend& backend, ConstMatrixView w, const stats:
   return whole > 0 ? lost / whole : 0;
 }
 
-double held_out_share(compute::Backend& backend, ConstMatrixView w, const Factor& factor,
-                      const TeacherPull& fit, const stats::Gram& judge_gram,
-                      const TeacherPull& judge) {
-  base::check(fit.input != nullptr && judge.input != nullptr, "held_out_share: both halves");
+HeldOutPull held_out_pull(compute::Backend& backend, ConstMatrixView w, const Factor& factor,
+                          const TeacherPull& fit, const stats::Gram& judge_gram,
+                          const TeacherPull& judge) {
+  base::check(fit.input != nullptr && judge.input != nullptr, "held_out_pull: both halves");
   TeacherPull full = fit;
   full.input_share = 1;
   full.residual_share = 1;
@@ -45,11 +45,20 @@ double held_out_share(compute::Backend& backend, ConstMatrixView w, const Factor
                         pull.matrix());
   if (judge.residual != nullptr)
     backend.linalg().scale_add(1.0F, pull.matrix(), 1.0F, judge.residual->sum());
-  const double along = sum_of(backend.linalg().row_dots(move.matrix(), pull.matrix(), w.cols));
-  const double size = sum_of(backend.linalg().quadratic_form(move.matrix(), judge_gram.sum()));
+  return {sum_of(backend.linalg().row_dots(move.matrix(), pull.matrix(), w.cols)),
+          sum_of(backend.linalg().quadratic_form(move.matrix(), judge_gram.sum()))};
+}
+
+double HeldOutPull::share() const {
   if (!(size > 0) || !(along > 0)) return 0;
   const double share = std::min(along / size, 1.0);
   return 2 * share / (1 + share);
+}
+
+double HeldOutPull::gain() const {
+  if (!(size > 0) || !(along > 0)) return 0;
+  const double share = std::min(along / size, 1.0);
+  return share * (2 * along - share * size);
 }
 
 }  // namespace whit::quant

@@ -13,12 +13,23 @@ double held_out_error(compute::Backend& backend, tensor::ConstMatrixView w, cons
                       const Factor& factor, const stats::Gram& judge, const compute::GridArgs& grid,
                       std::int64_t block_size);
 
-// The share of the teacher's pull, 0 to 1, that is best for the other half's tokens, and what that
-// means for twice as many tokens. With Z the full pull (W C + R) H⁻¹ of one half and G, P = W C + R
-// of the other, a = tr(Z Pᵀ) / tr(Z G Zᵀ); a signal with noise of variance v over n tokens shrinks
-// by 1 / (1 + v/n), so a becomes 2a / (1 + a). Shares in `fit` and `judge` are not looked at.
-double held_out_share(compute::Backend& backend, tensor::ConstMatrixView w, const Factor& factor,
-                      const TeacherPull& fit, const stats::Gram& judge_gram,
-                      const TeacherPull& judge);
+// What tokens of one half say of a pull fitted on the other. With Z the full pull (W C + R) H⁻¹ of
+// one half and G, P = W C + R of the other, moving W by a Z changes the squared error that is
+// summed over the other half's tokens by a² size - 2 a along.
+struct HeldOutPull {
+  double along = 0;  // tr(Z Pᵀ)
+  double size = 0;   // tr(Z G Zᵀ)
+
+  // The a that is best, 0 to 1, and what that means for twice as many tokens: a signal with noise
+  // of variance v over n tokens shrinks by 1 / (1 + v/n), so a becomes 2a / (1 + a).
+  double share() const;
+  // What that a takes off the error.
+  double gain() const;
+};
+
+// factor: of a Gram of the tokens that `fit` saw. Shares in `fit` and `judge` are not looked at.
+HeldOutPull held_out_pull(compute::Backend& backend, tensor::ConstMatrixView w,
+                          const Factor& factor, const TeacherPull& fit,
+                          const stats::Gram& judge_gram, const TeacherPull& judge);
 
 }  // namespace whit::quant

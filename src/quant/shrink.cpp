@@ -24,4 +24,20 @@ stats::Gram shrink_gram(compute::Backend& backend, const stats::Gram& own, const
   return stats::Gram(backend, std::move(sum), own.tokens() + count);
 }
 
+stats::CrossGram shrink_cross(compute::Backend& backend, const stats::CrossGram& own,
+                              const stats::CrossGram& layer, std::int64_t count) {
+  const tensor::ConstMatrixView from = own.sum();
+  base::check(from.rows == layer.sum().rows && from.cols == layer.sum().cols,
+              "shrink_cross: widths");
+  base::check(count >= 0 && (count == 0 || layer.tokens() > 0), "shrink_cross: tokens");
+  tensor::Tensor sum = backend.memory().allocate({from.rows, from.cols}, tensor::Dtype::kF32);
+  backend.memory().copy(from, sum.matrix());
+  if (count > 0)
+    backend.linalg().scale_add(
+        1.0F, sum.matrix(),
+        static_cast<float>(static_cast<double>(count) / static_cast<double>(layer.tokens())),
+        layer.sum());
+  return stats::CrossGram(backend, std::move(sum), own.tokens() + count);
+}
+
 }  // namespace whit::quant

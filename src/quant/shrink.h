@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "compute/backend.h"
+#include "stats/cross_gram.h"
 #include "stats/statistic.h"
 
 // A cold expert has seen too few tokens for its own Gram: its null space would let GPTQ move error
@@ -19,5 +20,8 @@ std::int64_t shrink_count(std::int64_t tokens, std::int64_t width);
 // Errors: kBug where widths differ or the layer has seen nothing.
 stats::Gram shrink_gram(compute::Backend& backend, const stats::Gram& own, const stats::Gram& layer,
                         std::int64_t count);
+// The same of a cross Gram, whose tokens the Gram beside it must share; count may be 0.
+stats::CrossGram shrink_cross(compute::Backend& backend, const stats::CrossGram& own,
+                              const stats::CrossGram& layer, std::int64_t count);
 
 }  // namespace whit::quant

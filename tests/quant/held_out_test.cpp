@@ -7,6 +7,7 @@
 
 #include "quant/norm_correction.h"
 #include "quant/samples.h"
+#include "quant/shrink.h"
 
 namespace whit::quant {
 namespace {
@@ -46,7 +47,7 @@ double share_of(float signal, float random) {
   const Half b = make_half(*backend, 2, signal, random);
   const tensor::Tensor w = upload(*backend, heavy_weights(20, kWidth, 3), kWidth);
   const Factor factor = factor_gram(*backend, a.gram, {ColumnOrder::kActivation, 0.01});
-  return held_out_share(*backend, w.matrix(), factor, {&a.cross}, b.gram, {&b.cross});
+  return held_out_pull(*backend, w.matrix(), factor, {&a.cross}, b.gram, {&b.cross}).share();
 }
 
 TEST(HeldOut, ADifferenceThatRepeatsIsAimedAt) {
@@ -62,6 +63,52 @@ TEST(HeldOut, BetweenThemTheShareIsBetween) {
   EXPECT_GT(share, share_of(0.0F, 1.0F));
   EXPECT_GT(share, 0.1);
   EXPECT_LT(share, share_of(0.05F, 0.0F));
+}
+
+// along and size are the terms of the error that the other half's tokens sum up.
+TEST(HeldOut, GainIsWhatTheMoveTakesOff) {
+  const auto backend = make_backend("cpu2");
+  const Half a = make_half(*backend, 1, 0.3F, 0.5F);
+  const Half b = make_half(*backend, 2, 0.3F, 0.5F);
+  const tensor::Tensor w = upload(*backend, heavy_weights(20, kWidth, 3), kWidth);
+  const Factor factor = factor_gram(*backend, a.gram, {ColumnOrder::kActivation, 0.01});
+  const HeldOutPull pull =
+      held_out_pull(*backend, w.matrix(), factor, {&a.cross}, b.gram, {&b.cross});
+  const double best = pull.along / pull.size;
+  ASSERT_GT(best, 0);
+  ASSERT_LT(best, 1);
+  EXPECT_NEAR(pull.gain(), 2 * best * pull.along - best * best * pull.size, 1e-9 * pull.along);
+  EXPECT_NEAR(pull.share(), 2 * best / (1 + best), 1e-12);
+  EXPECT_EQ((HeldOutPull{-1, 2}.gain()), 0);
+  EXPECT_EQ((HeldOutPull{1, 0}.share()), 0);
+  EXPECT_EQ((HeldOutPull{4, 2}.share()), 1);
+  EXPECT_EQ((HeldOutPull{4, 2}.gain()), 6);  // no further than the whole way
+}
+
+// Where all experts are off in the same way, a few own tokens aim worse than many of the layer's.
+TEST(HeldOut, ACommonDifferenceAsksToLean) {
+  const auto backend = make_backend("cpu2");
+  const auto x = correlated_inputs(60, kWidth, 1);
+  auto difference = noise(x.size(), 1.0F, 2);
+  for (std::size_t i = 0; i < x.size(); ++i) difference[i] += 0.3F * x[i];
+  const stats::Gram own = gram_of(*backend, x, kWidth);
+  stats::CrossGram cross(*backend, kWidth, kWidth);
+  cross.observe(upload(*backend, difference, kWidth).matrix(),
+                upload(*backend, x, kWidth).matrix());
+  const Half layer = make_half(*backend, 3, 0.3F, 1.0F);
+  const Half judge = make_half(*backend, 4, 0.3F, 1.0F);
+  const tensor::Tensor w = upload(*backend, heavy_weights(20, kWidth, 5), kWidth);
+  const auto gain = [&](const stats::Gram& gram, const stats::CrossGram& pull) {
+    const Factor factor = factor_gram(*backend, gram, {ColumnOrder::kActivation, 0.1});
+    return held_out_pull(*backend, w.matrix(), factor, {&pull}, judge.gram, {&judge.cross}).gain();
+  };
+  const stats::CrossGram leaning = shrink_cross(*backend, cross, layer.cross, 16 * kWidth);
+  EXPECT_EQ(leaning.tokens(), 60 + 16 * kWidth);
+  EXPECT_GT(gain(shrink_gram(*backend, own, layer.gram, 16 * kWidth), leaning),
+            1.2 * gain(own, cross));
+  // Without a token of the layer's it is what it was.
+  const stats::CrossGram same = shrink_cross(*backend, cross, layer.cross, 0);
+  EXPECT_EQ(gain(own, same), gain(own, cross));
 }
 
 // Few tokens fit their own noise: with too little damping the other half pays for it.
