@@ -46,6 +46,7 @@ compare 'packed weights, both ways' formats.py "$whit" "$work/all-linears" "$wor
 # VPTQ's dependencies are for its own quantizer and for CUDA; reading needs torch alone.
 "$python" -m pip show --quiet vptq 2>/dev/null || "$python" -m pip install --quiet --no-deps vptq==0.0.5.post1
 compare 'VPTQ checkpoints and the vptq package' vptq_files.py "$whit" "$work"
+compare "Hessian files of VPTQ's collector" vptq_hessians.py "$whit" "$work"
 compare 'random tiny checkpoints of every architecture' random_architectures.py "$whit"
 compare 'tiny models of every architecture, quantized' tiny_models_load.py "$whit"
 

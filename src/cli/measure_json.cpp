@@ -22,4 +22,13 @@ report::Json measurement_to_json(const pipeline::MeasureResult& result) {
           {"warnings", result.warnings}};
 }
 
+report::Json hessians_to_json(const pipeline::HessianResult& result) {
+  return {{"files", paths_to_json(result.files)},
+          {"samples", result.samples},
+          {"tokens", result.tokens},
+          {"forward_seconds", result.forward_seconds},
+          {"hidden_states_in_files", result.spilled},
+          {"warnings", result.warnings}};
+}
+
 }  // namespace whit::cli

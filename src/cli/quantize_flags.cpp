@@ -65,7 +65,7 @@ void declare_grid(CLI::App& app, QuantizeFlags& flags) {
   app.add_option("--rel-damp", recipe.rel_damp, "damping, relative to the mean of the diagonal")
       ->type_name("X")
       ->capture_default_str();
-  app.add_option("--block-size", flags.block_size,
+  app.add_option("--block-size,--blocksize", flags.block_size,
                  "columns that are swept at once; left out: 128, on a GPU 1024")
       ->type_name("N");
   app.add_option("--min-expert-tokens", recipe.min_expert_tokens,
@@ -199,8 +199,8 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, Session& session, Purpo
   }
   recipe.refinement = refinement_from(flags.refinement);
   recipe.format = format_of(flags.format, recipe.method);
-  if (recipe.method == pipeline::Method::kVptq && flags.refinement.quality != "best")
-    recipe.refinement = {};  // the default's are GPTQ's
+  if (recipe.method == pipeline::Method::kVptq)
+    recipe.refinement = vector_refinement_from(flags.refinement, recipe.vptq.hessians.empty());
   if (recipe.method == pipeline::Method::kFp8) {
     recipe.refinement = {};
     recipe.fp8 = fp8_from(flags.fp8);

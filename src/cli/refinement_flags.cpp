@@ -81,4 +81,15 @@ pipeline::Refinement refinement_from(const RefinementFlags& flags) {
   return result;
 }
 
+pipeline::Refinement vector_refinement_from(const RefinementFlags& flags, bool text) {
+  pipeline::Refinement result = refinement_from(flags);
+  if (flags.weighted->count() == 0) result.weighted_scales = false;
+  if (flags.refit->count() == 0) result.refit_scales = false;
+  if (flags.passes->count() == 0) result.descent_passes = 0;
+  if (flags.metric->count() == 0) result.output_metric = false;
+  if (flags.held_out->count() == 0) result.held_out = false;
+  if (!text && flags.share->count() == 0) result.teacher = false;
+  return result;
+}
+
 }  // namespace whit::cli

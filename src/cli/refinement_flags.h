@@ -24,5 +24,7 @@ void declare_refinement_flags(CLI::App& app, RefinementFlags& flags);
 
 // What the quality says, with each flag that was given in its place. Errors: kUsage.
 pipeline::Refinement refinement_from(const RefinementFlags& flags);
+// The same for vector codes: of the quality the teacher's parts, where there is text for one.
+pipeline::Refinement vector_refinement_from(const RefinementFlags& flags, bool text);
 
 }  // namespace whit::cli

@@ -14,7 +14,7 @@ void declare_sample_flags(CLI::App& app, SampleFlags& flags) {
   app.add_option("--num-calibration-samples", args.samples, "sequences to draw")
       ->type_name("N")
       ->capture_default_str();
-  app.add_option("--max-sequence-length", args.max_length, "longer ones are cut")
+  app.add_option("--max-sequence-length,--seq-len", args.max_length, "longer ones are cut")
       ->type_name("N")
       ->capture_default_str();
   app.add_option("--min-sequence-length,--least-tokens", args.min_length,

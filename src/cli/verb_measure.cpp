@@ -11,6 +11,7 @@
 #include "cli/session.h"
 #include "cli/verb.h"
 #include "pipeline/measure.h"
+#include "pipeline/measure_hessians.h"
 
 namespace whit::cli {
 
@@ -19,7 +20,7 @@ namespace verb_measure {
 using base::ErrorKind;
 
 struct Flags {
-  std::string model, calibration, config, out;
+  std::string model, calibration, config, out, hessians;
   SampleFlags samples;
   bool overwrite = false;
 };
@@ -52,7 +53,34 @@ pipeline::MeasureJob job_of(Session& session, const Flags& flags) {
   return job;
 }
 
+// Hessians for VPTQ, instead of ranges.
+int run_hessians(Session& session, const Flags& flags) {
+  if (!flags.config.empty() || !flags.out.empty())
+    base::fail(ErrorKind::kUsage, "--hessians",
+               "given together with --config or --out, which are for ranges; expected it alone");
+  if (session.ranks().size() > 1)
+    base::fail(ErrorKind::kUnsupported, "--hessians", "{} ranks; expected one process",
+               session.ranks().size());
+  const auto start = std::chrono::steady_clock::now();
+  pipeline::HessianJob job;
+  job.model = session.model_folder(flags.model);
+  job.calibration = flags.calibration;
+  job.samples = samples_from(flags.samples, session);
+  job.max_memory_bytes = session.memory_flag_bytes();
+  job.overwrite = flags.overwrite;
+  job.out = flags.hessians;
+  const auto result =
+      pipeline::measure_hessians(job, session.backend(), session.events(), session.cancel());
+  report::Json json = hessians_to_json(result);
+  json["output"] = flags.hessians;
+  json["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  json["peak_memory_bytes"] = base::peak_resident_bytes();
+  session.print(json, paths_to_text(result.files));
+  return 0;
+}
+
 int run(Session& session, const Flags& flags) {
+  if (!flags.hessians.empty()) return run_hessians(session, flags);
   const auto start = std::chrono::steady_clock::now();
   const auto job = job_of(session, flags);
   for (const auto& warning : job.config.warnings) session.warn(warning);
@@ -79,6 +107,11 @@ Job declare(CLI::App& app) {
   app.add_option("-o,--out", flags->out,
                  "folder for the files; else that of the config's dump_stats_path")
       ->type_name("DIR");
+  app.add_option(
+         "--hessians", flags->hessians,
+         "folder for VPTQ's Hessians (LAYER_qkv.pt ...) of what every linear reads, instead "
+         "of ranges; whit quantize --hessian-path reads them")
+      ->type_name("DIR");
   declare_sample_flags(app, flags->samples);
   app.add_flag("--overwrite", flags->overwrite, "replace the run's files that are there");
   return [flags](Session& session) { return run(session, *flags); };
@@ -87,8 +120,9 @@ Job declare(CLI::App& app) {
 }  // namespace verb_measure
 
 Verb measure_verb() {
-  return {"measure", "FP8 ranges of a model's tensors over calibration data",
+  return {"measure", "FP8 ranges of a model's tensors over calibration data, or Hessians for VPTQ",
           "  whit measure demo/moe-15m --calibration demo/text/calibration.jsonl --out g3\n"
+          "  whit measure demo/moe-15m --calibration demo/text/calibration.jsonl --hessians h\n"
           "  whit measure MODEL --calibration rows.pkl --config maxabs_measure_g3.json\n"
           "      --num-calibration-samples 512 --least-tokens 1024 --max-sequence-length 1024\n",
           verb_measure::declare};

@@ -58,11 +58,17 @@ void declare_vptq_flags(CLI::App& app, VptqFlags& flags) {
   app.add_option("--kmeans-start", flags.start, "vptq: vectors drawn at random, or by k-means++")
       ->type_name("sample|++")
       ->capture_default_str();
+  app.add_option("--kmeans-mode", flags.mode, "vptq: hessian, vectors weighed by H's diagonal")
+      ->type_name("hessian")
+      ->capture_default_str();
+  app.add_flag("--save-packed-model", flags.packed, "vptq: what is written in any case");
   app.add_option("--hessian-path", flags.hessians,
                  "vptq: VPTQ's Hessians (LAYER_qkv.pt ...) instead of calibration text")
       ->type_name("DIR");
-  app.add_option("--inv-hessian-path", flags.inverses,
-                 "vptq: accepted beside --hessian-path; whit factors the Hessians itself")
+  app.add_option(
+         "--inv-hessian-path", flags.inverses,
+         "vptq: its factors of their inverses; whit finds its own, and refuses files that are "
+         "of other Hessians")
       ->type_name("DIR");
   app.add_option("--norm-metric", flags.metric,
                  "vptq: whether H follows the norm, or stays plain as in VPTQ's code")
@@ -84,6 +90,8 @@ pipeline::VptqRecipe vptq_from(const VptqFlags& flags, double bits, std::int64_t
   if (flags.norm_dim != 0)
     base::fail(ErrorKind::kUnsupported, "--norm-dim", "{}; expected 0, which loaders read",
                flags.norm_dim);
+  if (flags.mode != "hessian")
+    base::fail(ErrorKind::kUnsupported, "--kmeans-mode", "{}; expected hessian", flags.mode);
   const bool sized = !flags.lengths.empty() || !flags.centroids.empty();
   if (sized && (flags.lengths.empty() || flags.centroids.empty()))
     base::fail(ErrorKind::kUsage, flags.lengths.empty() ? "--vector-lens" : "--num-centroids",
@@ -103,6 +111,7 @@ pipeline::VptqRecipe vptq_from(const VptqFlags& flags, double bits, std::int64_t
     base::fail(ErrorKind::kUsage, "--inv-hessian-path",
                "without --hessian-path; expected the Hessians, whose inverse is found anew");
   vptq.hessians = flags.hessians;
+  vptq.inverses = flags.inverses;
   vptq.layout.length = or_zero(flags.lengths, 1);
   vptq.layout.centroids = or_zero(flags.centroids, 1);
   vptq.layout.residuals = or_zero(flags.residuals, 1);

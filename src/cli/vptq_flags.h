@@ -18,11 +18,11 @@ struct VptqFlags {
   std::vector<std::int64_t> lengths, centroids, residuals;
   std::int64_t groups = 1;
   double outlier_percent = 0;
-  bool norm = false, permute = false, keep_order = false;
+  bool norm = false, permute = false, keep_order = false, packed = false;
   int norm_dim = 0;
   std::int64_t iterations = 100;
   double tolerance = 1e-5, least_gain = 1e-4;
-  std::string start = "sample", metric = "folded";
+  std::string start = "sample", metric = "folded", mode = "hessian";
   std::int64_t beam = 8;
   int rounds = 2;
   std::string hessians, inverses;

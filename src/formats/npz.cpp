@@ -213,6 +213,11 @@ std::string read_zip_member(std::string_view zip, const std::string& member,
 }
 
 std::string make_zip(const std::string& member, std::string_view contents) {
+  const ZipMember one{member, contents};
+  return make_zip(std::span(&one, 1));
+}
+
+std::string make_zip(std::span<const ZipMember> members) {
   zip_error_t error;
   zip_error_init(&error);
   zip_source_t* target = zip_source_buffer_create(nullptr, 0, 0, &error);
@@ -221,15 +226,18 @@ std::string make_zip(const std::string& member, std::string_view contents) {
   base::check(archive != nullptr, "a zip file in a buffer");
   zip_source_keep(target);
   const std::unique_ptr<zip_source_t, decltype(&zip_source_free)> kept(target, zip_source_free);
-  zip_source_t* source = zip_source_buffer(archive, contents.data(), contents.size(), 0);
-  const zip_int64_t index = zip_file_add(archive, member.c_str(), source, ZIP_FL_ENC_UTF_8);
-  base::check(index >= 0, "a member of a zip file");
-  const auto place = static_cast<zip_uint64_t>(index);
-  constexpr zip_uint16_t kFirstDay = 0x21;  // 1980-01-01, as numpy.savez has it
-  base::check(zip_set_file_compression(archive, place, ZIP_CM_STORE, 0) == 0 &&
-                  zip_file_set_dostime(archive, place, 0, kFirstDay, 0) == 0 &&
-                  zip_close(archive) == 0,
-              "a zip file is written");
+  for (const ZipMember& member : members) {
+    zip_source_t* source =
+        zip_source_buffer(archive, member.contents.data(), member.contents.size(), 0);
+    const zip_int64_t index = zip_file_add(archive, member.name.c_str(), source, ZIP_FL_ENC_UTF_8);
+    base::check(index >= 0, "a member of a zip file");
+    const auto place = static_cast<zip_uint64_t>(index);
+    constexpr zip_uint16_t kFirstDay = 0x21;  // 1980-01-01, as numpy.savez has it
+    base::check(zip_set_file_compression(archive, place, ZIP_CM_STORE, 0) == 0 &&
+                    zip_file_set_dostime(archive, place, 0, kFirstDay, 0) == 0,
+                "a stored member of a zip file");
+  }
+  base::check(zip_close(archive) == 0, "a zip file is written");
   zip_stat_t stat;
   zip_stat_init(&stat);
   base::check(zip_source_stat(target, &stat) == 0 && zip_source_open(target) == 0,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,13 @@ NpyFile parse_npy(std::string_view bytes, const std::string& subject);
 std::string read_zip_member(std::string_view zip, const std::string& member,
                             const std::string& subject);
 
-// A zip file with one stored member; the same bytes for the same member.
+struct ZipMember {
+  std::string name;
+  std::string_view contents;
+};
+
+// A zip file of stored members, in this order; the same bytes for the same members.
+std::string make_zip(std::span<const ZipMember> members);
 std::string make_zip(const std::string& member, std::string_view contents);
 
 // numpy.savez of one 0-d array of an object that is pickled already.

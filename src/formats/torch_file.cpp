@@ -1,8 +1,8 @@
 #include "formats/torch_file.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
-#include <optional>
 #include <vector>
 
 #include "base/error.h"
@@ -47,29 +47,37 @@ std::vector<std::string_view> allowed_names() {
 // "NAME/" of the archive: its first member is NAME/data.pkl.
 std::string prefix_of(std::string_view zip, const std::string& subject) {
   constexpr std::size_t kNameAt = 30;
-  if (!zip.starts_with("PK\x03\x04") || zip.size() < kNameAt)
-    fail(ErrorKind::kInput, subject, "no zip file; expected what torch.save writes since 1.6");
-  const auto length = static_cast<std::size_t>(static_cast<unsigned char>(zip[26])) |
-                      static_cast<std::size_t>(static_cast<unsigned char>(zip[27])) << 8;
-  const std::string_view name = zip.substr(kNameAt, length);
+  const auto length = zip.size() < kNameAt
+                          ? std::size_t{0}
+                          : static_cast<std::size_t>(static_cast<unsigned char>(zip[26])) |
+                                static_cast<std::size_t>(static_cast<unsigned char>(zip[27])) << 8;
+  const std::string_view name = zip.substr(std::min(kNameAt, zip.size()), length);
   constexpr std::string_view kPickle = "data.pkl";
   if (!name.ends_with(kPickle))
     fail(ErrorKind::kInput, subject, "a zip file without data.pkl in front; expected torch.save's");
   return std::string(name.substr(0, name.size() - kPickle.size()));
 }
 
-class TorchFile {
- public:
-  TorchFile(std::string_view zip, const std::string& subject)
-      : zip_(zip),
-        subject_(subject),
-        prefix_(prefix_of(zip, subject)),
-        pickle_(read_zip_member(zip, prefix_ + "data.pkl", subject)),
-        names_(allowed_names()),
-        document_(pickle::read(pickle_, {names_, true}, subject)) {}
+// A storage as a tensor of the pickle names it: ("storage", type, key, location, elements).
+struct Storage {
+  std::string key;
+  Dtype dtype = Dtype::kF32;
+};
 
-  std::map<std::string, Tensor, std::less<>> read() const {
-    std::map<std::string, Tensor, std::less<>> tensors;
+// The tensors of a pickle whose storages lie in `File`: pickle() and bytes(Storage).
+template <typename File>
+class TorchDict {
+ public:
+  TorchDict(const File& file, const std::string& subject)
+      : file_(file),
+        subject_(subject),
+        names_(allowed_names()),
+        document_(pickle::read(file.pickle(), {names_, true}, subject)) {}
+
+  const Document& document() const { return document_; }
+
+  TorchEntries read() const {
+    TorchEntries tensors;
     const auto entries = document_.entries(document_.root());
     for (std::size_t i = 0; i < entries.size(); i += 2) {
       const std::string key(document_.text(entries[i]));
@@ -78,20 +86,45 @@ class TorchFile {
     return tensors;
   }
 
- private:
-  Tensor value_of(ValueId id, const std::string& key) const {
-    if (document_.kind(id) == Kind::kInteger) {
-      Tensor number({}, Dtype::kI64);
-      number.as<std::int64_t>()[0] = document_.integer(id);
-      return number;
+  // Of every tensor, in the dict's order; one may be there twice.
+  std::vector<Storage> storages() const {
+    std::vector<Storage> found;
+    const auto entries = document_.entries(document_.root());
+    for (std::size_t i = 0; i < entries.size(); i += 2) {
+      if (document_.kind(entries[i + 1]) == Kind::kInteger) continue;
+      const std::string key(document_.text(entries[i]));
+      found.push_back(storage_of(arguments_of(entries[i + 1], key)[0], key));
     }
+    return found;
+  }
+
+ private:
+  std::span<const ValueId> arguments_of(ValueId id, const std::string& key) const {
     if (document_.kind(id) != Kind::kObject) document_.refuse(id, key, "a tensor or an integer");
     const auto& object = document_.object(id);
     const auto arguments = document_.items(object.arguments);
     if (document_.kind(object.callable) != Kind::kGlobal ||
         document_.global(object.callable) != kRebuild || arguments.size() < 4)
       document_.refuse(id, key, "a tensor");
-    return tensor_of(arguments, key);
+    return arguments;
+  }
+
+  Storage storage_of(ValueId id, const std::string& key) const {
+    const auto storage = document_.items(document_.persistent(id));
+    if (storage.size() < 5) document_.refuse(id, key, "a storage");
+    const std::string_view type = document_.global(storage[1]);
+    for (const StorageType& known : kStorages)
+      if (known.name == type) return {std::string(document_.text(storage[2])), known.dtype};
+    document_.refuse(storage[1], key, "the type of a storage");
+  }
+
+  Tensor value_of(ValueId id, const std::string& key) const {
+    if (document_.kind(id) == Kind::kInteger) {
+      Tensor number({}, Dtype::kI64);
+      number.as<std::int64_t>()[0] = document_.integer(id);
+      return number;
+    }
+    return tensor_of(arguments_of(id, key), key);
   }
 
   std::int64_t extent(ValueId id, const std::string& key) const {
@@ -105,25 +138,18 @@ class TorchFile {
   // storage, offset, size, stride, ...
   Tensor tensor_of(std::span<const ValueId> arguments, const std::string& key) const {
     const std::string subject = subject_ + ": " + key;
-    const auto storage = document_.items(document_.persistent(arguments[0]));
-    if (storage.size() < 5) document_.refuse(arguments[0], key, "a storage");
-    const std::string_view type = document_.global(storage[1]);
-    std::optional<Dtype> dtype;
-    for (const StorageType& known : kStorages)
-      if (known.name == type) dtype = known.dtype;
-    if (!dtype) document_.refuse(storage[1], key, "the type of a storage");
+    const Storage storage = storage_of(arguments[0], key);
     Shape shape;
     for (const ValueId id : document_.items(arguments[2])) shape.push_back(extent(id, key));
     check_dense(shape, document_.items(arguments[3]), subject);
-    const auto size = static_cast<std::uint64_t>(numeric::bits_of(*dtype)) / 8;
-    const std::uint64_t bytes = tensor::byte_size(shape, *dtype, subject);
+    const auto size = static_cast<std::uint64_t>(numeric::bits_of(storage.dtype)) / 8;
+    const std::uint64_t bytes = tensor::byte_size(shape, storage.dtype, subject);
     const std::uint64_t offset = static_cast<std::uint64_t>(extent(arguments[1], key)) * size;
-    const std::string data =
-        read_zip_member(zip_, prefix_ + "data/" + std::string(document_.text(storage[2])), subject);
+    const auto data = file_.bytes(storage, subject);
     if (data.size() < bytes || data.size() - bytes < offset)
       fail(ErrorKind::kInput, subject, "{} bytes from {} of a storage of {}; expected them to fit",
            bytes, offset, data.size());
-    Tensor out(std::move(shape), *dtype);
+    Tensor out(std::move(shape), storage.dtype);
     std::memcpy(out.data(), data.data() + offset, static_cast<std::size_t>(bytes));
     return out;
   }
@@ -144,19 +170,114 @@ class TorchFile {
            tensor::to_string(shape));
   }
 
-  std::string_view zip_;
+  const File& file_;
   std::string subject_;
-  std::string prefix_;
-  std::string pickle_;
   std::vector<std::string_view> names_;
   Document document_;
 };
 
+// Members data.pkl and data/KEY of a zip file.
+class ZipFile {
+ public:
+  ZipFile(std::string_view zip, const std::string& subject)
+      : zip_(zip),
+        prefix_(prefix_of(zip, subject)),
+        pickle_(read_zip_member(zip, prefix_ + "data.pkl", subject)) {}
+
+  std::string_view pickle() const { return pickle_; }
+  std::string bytes(const Storage& storage, const std::string& subject) const {
+    return read_zip_member(zip_, prefix_ + "data/" + storage.key, subject);
+  }
+
+ private:
+  std::string_view zip_;
+  std::string prefix_;
+  std::string pickle_;
+};
+
+// What torch.save wrote before it wrote zip files: pickles of a magic number, a version (1001), the
+// machine's sizes, the dict and the keys of its storages; then each storage, its number of elements
+// (I64) before its bytes.
+constexpr std::string_view kPlainMagic("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20j\xa8P\x19.", 15);
+
+class PlainFile {
+ public:
+  PlainFile(std::string_view file, const std::string& subject) : file_(file), subject_(subject) {
+    std::size_t at = kPlainMagic.size();
+    const Document version = next(at);
+    if (version.kind(version.root()) != Kind::kInteger || version.integer(version.root()) != 1001)
+      version.refuse(version.root(), "the version", "1001");
+    const Document machine = next(at);
+    if (const auto little = machine.find(machine.root(), "little_endian");
+        !little || !machine.boolean(*little))
+      fail(ErrorKind::kUnsupported, subject, "not written on a little-endian machine; expected it");
+    begin_ = at;
+  }
+
+  std::string_view pickle() const { return file_.substr(begin_); }
+
+  // Finds the storages behind the dict, which ends at `end` of pickle().
+  void locate(std::size_t end, const std::vector<Storage>& storages) {
+    std::size_t at = begin_ + end;
+    const Document keys = next(at);
+    for (const ValueId id : keys.items(keys.root())) {
+      const std::string key(keys.text(id));
+      const auto storage = std::find_if(storages.begin(), storages.end(),
+                                        [&](const Storage& known) { return known.key == key; });
+      if (storage == storages.end())
+        fail(ErrorKind::kInput, subject_, "storage {} of no tensor; expected one", key);
+      const auto size = static_cast<std::uint64_t>(numeric::bits_of(storage->dtype)) / 8;
+      std::uint64_t elements = 0;
+      if (file_.size() - at < sizeof(elements)) refuse_end(key, at);
+      std::memcpy(&elements, file_.data() + at, sizeof(elements));
+      at += sizeof(elements);
+      if (elements > (file_.size() - at) / size) refuse_end(key, at);
+      const auto bytes = static_cast<std::size_t>(elements * size);
+      places_[key] = file_.substr(at, bytes);
+      at += bytes;
+    }
+  }
+
+  std::string_view bytes(const Storage& storage, const std::string& subject) const {
+    const auto found = places_.find(storage.key);
+    if (found == places_.end())
+      fail(ErrorKind::kInput, subject, "storage {} is not in the file; expected it", storage.key);
+    return found->second;
+  }
+
+ private:
+  Document next(std::size_t& at) const {
+    Document document = pickle::read(file_.substr(at), {{}, false}, subject_);
+    at += document.end();
+    return document;
+  }
+
+  [[noreturn]] void refuse_end(const std::string& key, std::size_t at) const {
+    fail(ErrorKind::kInput, subject_, "ends in storage {}, {} bytes from byte {}; expected more",
+         key, file_.size() - at, at);
+  }
+
+  std::string_view file_;
+  std::string subject_;
+  std::size_t begin_ = 0;
+  std::map<std::string, std::string_view, std::less<>> places_;
+};
+
 }  // namespace
 
-std::map<std::string, Tensor, std::less<>> read_torch_dict(std::string_view bytes,
-                                                           const std::string& subject) {
-  return TorchFile(bytes, subject).read();
+TorchEntries read_torch_dict(std::string_view bytes, const std::string& subject) {
+  if (bytes.starts_with("PK\x03\x04")) {
+    const ZipFile file(bytes, subject);
+    return TorchDict(file, subject).read();
+  }
+  if (!bytes.starts_with(kPlainMagic))
+    fail(ErrorKind::kInput, subject,
+         "begins neither as a zip file nor with torch's magic number; "
+         "expected what torch.save writes");
+  PlainFile file(bytes, subject);
+  const TorchDict dict(file, subject);
+  file.locate(dict.document().end(), dict.storages());
+  return dict.read();
 }
 
 }  // namespace whit::formats

@@ -20,9 +20,9 @@ constexpr std::uint8_t kArgumentsKey = 6;
 
 }  // namespace
 
-Writer::Writer() {
+Writer::Writer(int protocol) {
   op(static_cast<char>(Op::kProto));
-  op(3);
+  op(static_cast<char>(protocol));
 }
 
 void Writer::little_endian(std::uint64_t value, int bytes) {
@@ -31,6 +31,25 @@ void Writer::little_endian(std::uint64_t value, int bytes) {
 
 void Writer::none() {
   op(Op::kNone);
+}
+
+void Writer::boolean(bool value) {
+  op(static_cast<char>(value ? Op::kNewTrue : Op::kNewFalse));
+}
+
+void Writer::global(std::string_view module, std::string_view name) {
+  op(Op::kGlobal);
+  for (const std::string_view line : {module, name}) {
+    out_ += line;
+    out_ += '\n';
+  }
+}
+
+void Writer::call() {
+  op(Op::kReduce);
+}
+void Writer::persistent() {
+  op(Op::kBinPersId);
 }
 
 void Writer::integer(std::int64_t value) {

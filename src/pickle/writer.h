@@ -7,14 +7,16 @@
 
 namespace whit::pickle {
 
-// Writes a pickle of protocol 3 value by value; NumPy 1 and 2 and every Python 3 load it.
+// Writes a pickle value by value; NumPy 1 and 2 and every Python 3 load protocol 3, which arrays
+// need, and torch.load wants 2.
 // Containers: begin, their values, end; a dict's are key, value, key, value. The same calls give
 // the same bytes.
 class Writer {
  public:
-  Writer();
+  explicit Writer(int protocol = 3);
 
   void none();
+  void boolean(bool value);
   void integer(std::int64_t value);
   void real(double value);
   void text(std::string_view value);
@@ -24,6 +26,11 @@ class Writer {
   void end_tuple();
   void begin_dict();
   void end_dict();
+  // A name; what is called on a tuple is the name, the tuple, then call().
+  void global(std::string_view module, std::string_view name);
+  void call();
+  // Turns the value on top into a persistent id.
+  void persistent();
   // numpy.ndarray of float32 or float64, little-endian, C order. An empty shape: one number.
   enum class Float : std::uint8_t { kF32, kF64 };
   void array(Float type, std::span<const std::uint64_t> shape, std::span<const double> values);

@@ -125,7 +125,7 @@ void CalibratingRunner::quantize(const Stage& stage, Pieces& pieces,
       const Aim aim{sums.pull(share),
                     observation.taught_factor ? &*observation.taught_factor : factor};
       if (refitted(&linear)) return refit_one(linear, aim);
-      auto weight = recipe.method == Method::kVptq ? quantize_vectors(linear, gram, extra)
+      auto weight = recipe.method == Method::kVptq ? quantize_vectors(linear, gram, aim, extra)
                                                    : quantize_one(linear, gram, factor, aim, extra);
       records_.back().seconds += shared_seconds;
       emit_weight(records_.back(), s_.events);
@@ -172,7 +172,9 @@ const Sums& CalibratingRunner::settle(const Stage& stage, Observation& observati
   leaning_.reset();
   if (lean.any()) leaning_.emplace(lean_on(s_.backend, observation.all, layer->all, lean));
   const Sums& used = leaning_ ? *leaning_ : observation.all;
-  if (recipe.method == Method::kGptq && !observation.factor) {
+  const bool factored = recipe.method == Method::kGptq ||
+                        (recipe.method == Method::kVptq && s_.teacher != nullptr);
+  if (factored && !observation.factor) {
     observation.factor.emplace(quant::factor_gram(s_.backend, used.gram, {recipe.order, damping}));
     const std::optional<stats::Gram>& taught = used.taught_gram;
     if (taught && taught->tokens() > 0)
@@ -208,18 +210,21 @@ model::WeightHandle CalibratingRunner::refit_one(const LinearSpec& linear, const
   return s_.writer.refitted(linear.weight(), moved);
 }
 
+model::WeightHandle CalibratingRunner::aimed(const LinearSpec& linear, const Aim& aim) {
+  auto weight = s_.source.linear(linear);
+  if (aim.factor == nullptr || aim.pull.input == nullptr) return weight;
+  return std::make_shared<const tensor::Tensor>(
+      quant::teacher_target(s_.backend, weight->matrix(), *aim.factor, aim.pull));
+}
+
 model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
                                                     const stats::Gram& gram,
                                                     const quant::Factor* factor, const Aim& aim,
                                                     std::int64_t extra_tokens) {
   const auto start = std::chrono::steady_clock::now();
   const auto& bound = s_.plan.bound;
-  const auto weight = s_.source.linear(linear);
-  tensor::Tensor moved;
-  if (factor != nullptr && aim.pull.input != nullptr)
-    moved = quant::teacher_target(s_.backend, weight->matrix(), *aim.factor, aim.pull);
-  const tensor::ConstMatrixView target =
-      moved.empty() ? weight->matrix() : std::as_const(moved).matrix();
+  const model::WeightHandle weight = aimed(linear, aim);
+  const tensor::ConstMatrixView target = weight->matrix();
   tensor::Tensor decoded =
       s_.backend.memory().allocate({linear.out_features, linear.in_features}, tensor::Dtype::kF32);
   const Refinement& refinement = bound.recipe.refinement;
@@ -248,10 +253,10 @@ model::WeightHandle CalibratingRunner::quantize_one(const LinearSpec& linear,
 }
 
 model::WeightHandle CalibratingRunner::quantize_vectors(const LinearSpec& linear,
-                                                        const stats::Gram& gram,
+                                                        const stats::Gram& gram, const Aim& aim,
                                                         std::int64_t extra_tokens) {
   const auto start = std::chrono::steady_clock::now();
-  const auto weight = s_.source.linear(linear);
+  const model::WeightHandle weight = aimed(linear, aim);
   VectorRecord made =
       quantize_to_vectors(s_.backend, s_.plan.bound, linear, weight->matrix(), gram, s_.events);
   auto decoded = std::make_shared<const tensor::Tensor>(decode_on(s_.backend, made.codes));

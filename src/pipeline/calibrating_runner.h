@@ -76,7 +76,9 @@ class CalibratingRunner final : public model::StageRunner {
                                    const quant::Factor* factor, const Aim& aim,
                                    std::int64_t extra_tokens);
   model::WeightHandle quantize_vectors(const model::LinearSpec& linear, const stats::Gram& gram,
-                                       std::int64_t extra_tokens);
+                                       const Aim& aim, std::int64_t extra_tokens);
+  // The published weight, moved to where the teacher's output is, if there is a teacher.
+  model::WeightHandle aimed(const model::LinearSpec& linear, const Aim& aim);
   void learn_metrics(const model::Stage& stage);
   const quant::OutputMetric* metric_of(const model::LinearSpec& linear) const;
   // What stays unquantized but aims at the teacher's output too.

@@ -111,6 +111,7 @@ ordered_json describe_job(const checkpoint::Checkpoint& source, const Plan& plan
       {"vector_fold_norm", recipe.vptq.fold_norm},
       {"vector_beam", recipe.vptq.beam},
       {"hessians", fingerprint(recipe.vptq.hessians)},
+      {"inverse_hessians", fingerprint(recipe.vptq.inverses)},
       {"vector_rounds", recipe.vptq.rounds},
       {"calibration_tokens", sequences.tokens()},
       {"calibration", text.hex()}};

@@ -92,6 +92,12 @@ std::int64_t widest_site(const model::LayerSpec& layer) {
   return widest;
 }
 
+// The moved weight in two orders, a cross Gram and the residual's, a tile of the teacher's inputs.
+std::uint64_t teacher_set(std::uint64_t weight, std::uint64_t gram, std::uint64_t rest,
+                          const Refinement& refinement) {
+  return 3 * weight + (refinement.teacher_part < 1 ? 3 : 1) * gram + rest;
+}
+
 // Quantizing one linear: weight, its copy in processing order, errors, decoded result and codes;
 // Gram, ordered Hessian and factor; a tile of inputs and outputs. Refining takes an error and bands
 // of H. The teacher adds the moved weight in two orders, a cross Gram and the residual's; held-out
@@ -112,7 +118,7 @@ std::uint64_t working_set(const model::LayerSpec& layer, Half half, const Recipe
     if (refinement.descent_passes > 0 || refinement.refit_scales)
       sum += weight + bytes(kBand, linear->out_features + linear->in_features);
     if (refinement.refit_scales) sum += 64 * kMiB;
-    if (teacher) sum += 3 * weight + (refinement.teacher_part < 1 ? 3 : 1) * gram + residual + tile;
+    if (teacher) sum += teacher_set(weight, gram, residual + tile, refinement);
     if (refinement.held_out) sum += 3 * weight + 3 * gram + (teacher ? 2 * (gram + residual) : 0);
     // An expert's sums, and those of its half, with the layer's.
     if (refinement.lean && linear->reads.site == stats::Site::kExpertIn)
@@ -161,7 +167,8 @@ std::uint64_t fp8_set(const model::LayerSpec& layer, const Recipe& recipe) {
 // off, vectors of either, Q and the decoded result; Grams, plain and normed, their factor and H in
 // two orders; labels, weights and distances of the vectors; the codebooks and a search's copy of
 // them.
-std::uint64_t vector_set(const model::LayerSpec& layer, const BoundRecipe& bound) {
+std::uint64_t vector_set(const model::LayerSpec& layer, const BoundRecipe& bound, bool teacher,
+                         std::int64_t hidden) {
   constexpr std::uint64_t kPerVector = 24;
   std::uint64_t most = 0;
   for (const auto* linear : model::linears_of(layer)) {
@@ -170,12 +177,17 @@ std::uint64_t vector_set(const model::LayerSpec& layer, const BoundRecipe& bound
     const scheme::VectorLayout& layout = found->second;
     const std::uint64_t vectors =
         static_cast<std::uint64_t>(layout.chunks(linear->out_features) * linear->in_features);
-    most = std::max(
-        most,
-        9 * bytes(linear->out_features, linear->in_features) +
-            6 * bytes(linear->in_features, linear->in_features) + kPerVector * vectors +
-            6 * bytes(layout.groups * (layout.centroids + layout.residuals), layout.length + 1) +
-            bytes(2 * bound.recipe.tile_tokens, linear->in_features + 2 * linear->out_features));
+    const std::uint64_t weight = bytes(linear->out_features, linear->in_features);
+    const std::uint64_t gram = bytes(linear->in_features, linear->in_features);
+    const std::uint64_t tile =
+        bytes(2 * bound.recipe.tile_tokens, linear->in_features + 2 * linear->out_features);
+    std::uint64_t sum =
+        9 * weight + 6 * gram + kPerVector * vectors + tile +
+        6 * bytes(layout.groups * (layout.centroids + layout.residuals), layout.length + 1);
+    if (teacher)
+      sum += teacher_set(weight, gram, bytes(hidden, linear->in_features) + tile,
+                         bound.recipe.refinement);
+    most = std::max(most, sum);
   }
   return most;
 }
@@ -184,7 +196,8 @@ std::uint64_t working_of(const model::LayerSpec& layer, Half half, const Plan& p
   const Recipe& recipe = plan.bound.recipe;
   if (recipe.method == Method::kFp8) return fp8_set(layer, recipe);
   if (recipe.method == Method::kVptq)
-    return std::max(vector_set(layer, plan.bound), working_set(layer, half, recipe, false, 0));
+    return std::max(vector_set(layer, plan.bound, teacher, plan.spec.hidden),
+                    working_set(layer, half, recipe, false, 0));
   const std::uint64_t quantizing = working_set(layer, half, recipe, teacher, plan.spec.hidden);
   return half == Half::kAttention ? std::max(quantizing, metric_set(layer, recipe)) : quantizing;
 }

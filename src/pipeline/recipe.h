@@ -81,6 +81,7 @@ struct VptqRecipe {
   std::int64_t beam = 8;
   int rounds = 2;
   fs::path hessians;  // VPTQ's files, instead of calibration text
+  fs::path inverses;  // and factors of their inverses, which must be theirs
 };
 
 // What the user asked for, free of any model. Defaults are the best that MoE-Quant's cost buys.

@@ -248,13 +248,14 @@ class Job {
   // Without calibration text: Hessians come from files.
   std::vector<WeightRecord> quantize_from_files(const model::LayerSpec& layer, StepWriter& writer) {
     std::vector<WeightRecord> records;
+    const VptqRecipe& vptq = plan_->bound.recipe.vptq;
+    HessianFolder folder(backend_, vptq.hessians, vptq.inverses);
     std::size_t turn = 0;
     for (const auto* linear : model::linears_of(layer)) {
       if (!plan_->bound.quantizes(*linear) || ranks_.turn(turn++) != ranks_.rank()) continue;
       cancel_.throw_if_cancelled();
       const auto begin = std::chrono::steady_clock::now();
-      const StoredHessian hessian =
-          read_hessian(backend_, plan_->bound.recipe.vptq.hessians, *linear);
+      const StoredHessian& hessian = folder.of(*linear);
       const auto weight = source_weights_->linear(*linear);
       VectorRecord made = quantize_to_vectors(backend_, plan_->bound, *linear, weight->matrix(),
                                               hessian.gram, events_);

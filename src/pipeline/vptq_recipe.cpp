@@ -126,10 +126,15 @@ void validate_vptq(const Recipe& recipe) {
     fail(ErrorKind::kUsage, "--kmeans-stop", "{}; expected from 0 to less than 1",
          vptq.kmeans.least_gain);
   const Refinement& refinement = recipe.refinement;
-  if (refinement.teacher || refinement.output_metric || refinement.held_out || refinement.lean ||
+  if (refinement.output_metric || refinement.held_out || refinement.lean ||
       refinement.weighted_scales || refinement.refit_scales || refinement.descent_passes > 0)
     fail(ErrorKind::kUnsupported, "--quality",
-         "refinements of GPTQ with --method vptq, which has --beam and --rounds; expected default");
+         "scales, descent, held-out choices and the output metric are GPTQ's; expected --beam and "
+         "--rounds with --method vptq");
+  if (refinement.teacher && recipe.calibration.empty())
+    fail(ErrorKind::kUsage, "--teacher-share",
+         "with --hessian-path, which holds nothing of the original model's activations; expected "
+         "--calibration");
   if (vptq.beam < 1) fail(ErrorKind::kUsage, "--beam", "{}; expected 1 or more", vptq.beam);
   if (vptq.rounds < 0) fail(ErrorKind::kUsage, "--rounds", "{}; expected 0 or more", vptq.rounds);
 }

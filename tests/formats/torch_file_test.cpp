@@ -10,13 +10,12 @@
 namespace whit::formats {
 namespace {
 
-std::string golden() {
-  const base::MappedFile file(std::filesystem::path(WHIT_TEST_DATA) / "golden/vptq/0_up.pt");
+std::string golden(const char* name = "0_up.pt") {
+  const base::MappedFile file(std::filesystem::path(WHIT_TEST_DATA) / "golden/vptq" / name);
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
-TEST(TorchFile, TensorsAndNumbersOfADict) {
-  const auto entries = read_torch_dict(golden(), "0_up.pt");
+void expect_hessian(const TorchEntries& entries) {
   ASSERT_EQ(entries.size(), 4U);
   EXPECT_EQ(tensor::to_f32_vector(entries.at("flatH").view()),
             (std::vector<float>{2, 0.5F, 3, -0.25F, 0.75F, 1}));
@@ -25,16 +24,39 @@ TEST(TorchFile, TensorsAndNumbersOfADict) {
   EXPECT_EQ(entries.at("ct").as<std::int64_t>()[0], 4096);
 }
 
+TEST(TorchFile, TensorsAndNumbersOfADict) {
+  expect_hessian(read_torch_dict(golden(), "0_up.pt"));
+}
+
+TEST(TorchFile, TheLayoutBeforeZipFiles) {
+  expect_hessian(read_torch_dict(golden("0_up_plain.pt"), "0_up_plain.pt"));
+}
+
+TEST(TorchFile, WhatIsWrittenIsRead) {
+  const std::string written = write_torch_dict(read_torch_dict(golden(), "0_up.pt"), "out.pt");
+  expect_hessian(read_torch_dict(written, "out.pt"));
+  EXPECT_EQ(written, write_torch_dict(read_torch_dict(written, "out.pt"), "out.pt"));
+}
+
 TEST(TorchFile, EveryTruncationIsRefused) {
-  const std::string whole = golden();
-  for (std::size_t size = 0; size < whole.size(); size += 7) {
-    try {
-      read_torch_dict(std::string_view(whole).substr(0, size), "cut.pt");
-      ADD_FAILURE() << size << " bytes were taken";
-    } catch (const base::Error& error) {
-      EXPECT_EQ(error.kind(), base::ErrorKind::kInput) << error.what();
+  for (const char* name : {"0_up.pt", "0_up_plain.pt"}) {
+    const std::string whole = golden(name);
+    for (std::size_t size = 0; size < whole.size(); ++size) {
+      try {
+        read_torch_dict(std::string_view(whole).substr(0, size), "cut.pt");
+        ADD_FAILURE() << size << " bytes of " << name << " were taken";
+      } catch (const base::Error& error) {
+        EXPECT_NE(error.kind(), base::ErrorKind::kBug) << error.what();
+        EXPECT_EQ(error.subject().substr(0, 6), "cut.pt") << error.what();
+      }
     }
   }
+}
+
+TEST(TorchFile, AStorageLongerThanTheFileIsRefused) {
+  std::string file = golden("0_up_plain.pt");
+  file[file.size() - 3 * sizeof(float) - 1] = 0x7f;  // the last storage's number of elements
+  EXPECT_THROW(read_torch_dict(file, "long.pt"), base::Error);
 }
 
 TEST(TorchFile, OtherNamesAreNotRun) {

@@ -240,6 +240,23 @@ TEST(VptqFormat, BitsOnDiskAreCountedExactly) {
   EXPECT_EQ(bits(1024, 4096), 21200896U);
 }
 
+// scripts/goldens/make_vptq_golden.py: odd widths, groups, outliers, orders kept and absorbed.
+TEST(VptqFormat, WhatThePackagePackedDecodesToItsBits) {
+  const auto golden = std::filesystem::path(WHIT_TEST_DATA) / "golden/vptq";
+  const Checkpoint checkpoint = Checkpoint::open(golden / "package");
+  const PackedReader reader(checkpoint);
+  const Checkpoint plain = Checkpoint::open(golden / "dequantized", false);
+  ASSERT_EQ(reader.modules().size(), 7U);
+  for (const std::string& module : reader.modules()) {
+    const Tensor decoded = scheme::decode_matrix(std::get<VectorCodes>(*reader.read(module)));
+    const tensor::TensorView expected = plain.view(module);
+    ASSERT_EQ(decoded.shape(), expected.shape) << module;
+    EXPECT_EQ(0, std::memcmp(decoded.data(), expected.data,
+                             static_cast<std::size_t>(decoded.bytes())))
+        << module;
+  }
+}
+
 // `everything` with one tensor replaced, or gone.
 void expect_refused(ErrorKind kind, const std::string& name, std::optional<Tensor> tensor) {
   ModelFolder folder;

@@ -44,6 +44,22 @@ TEST_F(VptqRun, IsVerifiedAndTheSameBytesForAnyThreadsAndResumed) {
   EXPECT_EQ(hashes("one"), hashes("stopped"));
 }
 
+// The original model's stream beside the quantized one: weights aim at what it computes.
+TEST_F(VptqRun, TheTeacherMovesWhatIsQuantized) {
+  Recipe taught = vptq();
+  taught.refinement.teacher = true;
+  const RunResult moved = quantize("taught", taught);
+  const RunResult plain = quantize("plain", vptq());
+  ASSERT_EQ(moved.weights.size(), plain.weights.size());
+  EXPECT_NE(hashes("taught"), hashes("plain"));
+  taught.refinement.held_out = true;
+  EXPECT_THROW(quantize("refused", taught), base::Error);
+  taught.refinement.held_out = false;
+  taught.calibration.clear();
+  taught.vptq.hessians = folder_;
+  EXPECT_THROW(quantize("refused", taught), base::Error);
+}
+
 TEST(VptqRecipes, BitsBuyWhatTheyCost) {
   for (const double bits : {2.0, 2.3, 3.0, 3.5, 4.0})
     for (const auto& [rows, cols] : {std::pair<std::int64_t, std::int64_t>{14336, 4096},
