@@ -88,6 +88,7 @@ pipeline::Refinement vector_refinement_from(const RefinementFlags& flags, bool t
   if (flags.passes->count() == 0) result.descent_passes = 0;
   if (flags.metric->count() == 0) result.output_metric = false;
   if (flags.held_out->count() == 0) result.held_out = false;
+  if (flags.lean->count() == 0) result.lean = false;
   if (!text && flags.share->count() == 0) result.teacher = false;
   return result;
 }

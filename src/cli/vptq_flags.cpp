@@ -14,6 +14,26 @@ std::int64_t or_zero(const std::vector<std::int64_t>& pair, std::size_t i) {
   return pair.size() == 2 ? std::max<std::int64_t>(pair[i], 0) : 0;
 }
 
+void declare_vptq_kmeans(CLI::App& app, VptqFlags& flags) {
+  app.add_option("--kiter", flags.iterations, "vptq: iterations of k-means at most")
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_option("--ktol", flags.tolerance,
+                 "vptq: k-means ends where the squared moves of all centroids sum to less")
+      ->type_name("X")
+      ->capture_default_str();
+  app.add_option("--kmeans-stop", flags.least_gain,
+                 "vptq: and where an iteration gains less than this part; 0: never")
+      ->type_name("X")
+      ->capture_default_str();
+  app.add_option("--kmeans-start", flags.start, "vptq: vectors drawn at random, or by k-means++")
+      ->type_name("sample|++")
+      ->capture_default_str();
+  app.add_option("--kmeans-mode", flags.mode, "vptq: hessian, vectors weighed by H's diagonal")
+      ->type_name("hessian")
+      ->capture_default_str();
+}
+
 }  // namespace
 
 void declare_vptq_flags(CLI::App& app, VptqFlags& flags) {
@@ -44,23 +64,7 @@ void declare_vptq_flags(CLI::App& app, VptqFlags& flags) {
   app.add_flag("--enable-perm", flags.permute, "vptq: columns by their inputs, largest first");
   app.add_flag("--keep-perm,!--absorb-perm", flags.keep_order,
                "vptq: store the order of the columns, instead of the indices in their own order");
-  app.add_option("--kiter", flags.iterations, "vptq: iterations of k-means at most")
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--ktol", flags.tolerance,
-                 "vptq: k-means ends where the squared moves of all centroids sum to less")
-      ->type_name("X")
-      ->capture_default_str();
-  app.add_option("--kmeans-stop", flags.least_gain,
-                 "vptq: and where an iteration gains less than this part; 0: never")
-      ->type_name("X")
-      ->capture_default_str();
-  app.add_option("--kmeans-start", flags.start, "vptq: vectors drawn at random, or by k-means++")
-      ->type_name("sample|++")
-      ->capture_default_str();
-  app.add_option("--kmeans-mode", flags.mode, "vptq: hessian, vectors weighed by H's diagonal")
-      ->type_name("hessian")
-      ->capture_default_str();
+  declare_vptq_kmeans(app, flags);
   app.add_flag("--save-packed-model", flags.packed, "vptq: what is written in any case");
   app.add_option("--hessian-path", flags.hessians,
                  "vptq: VPTQ's Hessians (LAYER_qkv.pt ...) instead of calibration text")

@@ -24,6 +24,7 @@ using tensor::Tensor;
 
 constexpr std::string_view kRebuild = "torch._utils _rebuild_tensor_v2";
 constexpr std::int64_t kMostExtent = std::int64_t{1} << 40;
+constexpr std::size_t kMostDimensions = 8;
 
 struct StorageType {
   std::string_view name;
@@ -141,33 +142,55 @@ class TorchDict {
     const Storage storage = storage_of(arguments[0], key);
     Shape shape;
     for (const ValueId id : document_.items(arguments[2])) shape.push_back(extent(id, key));
-    check_dense(shape, document_.items(arguments[3]), subject);
+    const Shape strides = strides_of(arguments[3], shape, key);
     const auto size = static_cast<std::uint64_t>(numeric::bits_of(storage.dtype)) / 8;
     const std::uint64_t bytes = tensor::byte_size(shape, storage.dtype, subject);
-    const std::uint64_t offset = static_cast<std::uint64_t>(extent(arguments[1], key)) * size;
     const auto data = file_.bytes(storage, subject);
-    if (data.size() < bytes || data.size() - bytes < offset)
-      fail(ErrorKind::kInput, subject, "{} bytes from {} of a storage of {}; expected them to fit",
-           bytes, offset, data.size());
+    // The last element's place, below 2^127: extents and strides are below 2^40, and few.
+    unsigned __int128 end = bytes == 0 ? 0 : static_cast<std::uint64_t>(extent(arguments[1], key));
+    for (std::size_t d = 0; bytes > 0 && d < shape.size(); ++d)
+      end +=
+          static_cast<unsigned __int128>(shape[d] - 1) * static_cast<unsigned __int128>(strides[d]);
+    // Nothing is spread out: what a tensor holds, its storage does.
+    if (data.size() < bytes || (bytes > 0 && end >= data.size() / size))
+      fail(ErrorKind::kInput, subject,
+           "{} with strides {} from element {} of a storage of {} bytes; expected it to fit",
+           tensor::to_string(shape), tensor::to_string(strides), document_.integer(arguments[1]),
+           data.size());
     Tensor out(std::move(shape), storage.dtype);
-    std::memcpy(out.data(), data.data() + offset, static_cast<std::size_t>(bytes));
+    if (bytes > 0)
+      gather(data.data() + static_cast<std::uint64_t>(document_.integer(arguments[1])) * size,
+             strides, size, out);
     return out;
   }
 
-  void check_dense(const Shape& shape, std::span<const ValueId> strides,
-                   const std::string& subject) const {
-    bool dense = strides.size() == shape.size();
-    std::int64_t expected = 1;
-    for (std::size_t d = shape.size(); dense && d > 0; --d) {
-      dense = shape[d - 1] <= 1 || document_.integer(strides[d - 1]) == expected;
-      expected *= std::max<std::int64_t>(shape[d - 1], 1);
-      if (expected > kMostExtent)
-        fail(ErrorKind::kInput, subject, "shape {}; expected fewer elements",
-             tensor::to_string(shape));
+  Shape strides_of(ValueId id, const Shape& shape, const std::string& key) const {
+    Shape strides;
+    for (const ValueId stride : document_.items(id)) strides.push_back(extent(stride, key));
+    if (strides.size() != shape.size() || shape.size() > kMostDimensions)
+      fail(ErrorKind::kInput, subject_ + ": " + key,
+           "strides {} of shape {}; expected one for "
+           "each of at most {} dimensions",
+           tensor::to_string(strides), tensor::to_string(shape), kMostDimensions);
+    return strides;
+  }
+
+  // Elements in the order of the shape, which need not be the storage's: factors are saved
+  // transposed.
+  static void gather(const char* from, const Shape& strides, std::uint64_t size, Tensor& out) {
+    const Shape& shape = out.shape();
+    Shape at(shape.size(), 0);
+    char* to = reinterpret_cast<char*>(out.data());
+    std::uint64_t place = 0;
+    for (std::int64_t i = 0; i < out.elements(); ++i, to += size) {
+      std::memcpy(to, from + place * size, static_cast<std::size_t>(size));
+      for (std::size_t d = shape.size(); d > 0; --d) {
+        place += static_cast<std::uint64_t>(strides[d - 1]);
+        if (++at[d - 1] < shape[d - 1]) break;
+        place -= static_cast<std::uint64_t>(strides[d - 1] * shape[d - 1]);
+        at[d - 1] = 0;
+      }
     }
-    if (!dense)
-      fail(ErrorKind::kUnsupported, subject, "a strided tensor {}; expected a dense one",
-           tensor::to_string(shape));
   }
 
   const File& file_;

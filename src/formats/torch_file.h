@@ -14,9 +14,9 @@ using TorchEntries = std::map<std::string, tensor::Tensor, std::less<>>;
 // extents. Both layouts are read: the zip file of release 1.6 and later, and the pickles and
 // storages one after the other that came before (still `_use_new_zipfile_serialization=False`).
 // Nothing is run: the pickle is read as data, with no names but those of tensors and their
-// storages. Dtypes: F32, F64, F16, BF16, I64, I32, U8 and bools (as U8). Errors: kInput (broken,
-// truncated, a tensor beyond its storage, names that are not allowed), kUnsupported (strides that
-// are not dense, big endian).
+// storages, in any order of their elements. Dtypes: F32, F64, F16, BF16, I64, I32, U8 and bools (as
+// U8). Errors: kInput (broken, truncated, a tensor beyond its storage, names that are not allowed),
+// kUnsupported (big endian).
 TorchEntries read_torch_dict(std::string_view bytes, const std::string& subject);
 
 // What torch.save writes of such a dict, as a zip file: F32 and I64 tensors, those without extents

@@ -103,7 +103,7 @@ class HessianTap final : public stats::Tap {
   tensor::Tensor ones_;
 };
 
-void prepare_folder(const HessianJob& job) {
+void prepare_hessians(const HessianJob& job) {
   base::ensure_writable_directory(job.out);
   for (const auto& entry : fs::directory_iterator(job.out)) {
     if (entry.path().extension() != ".pt") continue;
@@ -127,7 +127,7 @@ HessianResult measure_hessians(const HessianJob& job, compute::Backend& backend,
                                         spec.vocabulary, events, result.warnings);
   result.samples = sequences.count();
   result.tokens = sequences.tokens();
-  prepare_folder(job);
+  prepare_hessians(job);
   result.spilled = spills(spec, result.tokens, job.max_memory_bytes);
   const auto store =
       result.spilled ? make_file_store(backend, job.out) : model::make_memory_store(backend);

@@ -84,6 +84,12 @@ VectorLayout asked_layout(const VptqRecipe& vptq, const model::LinearSpec& linea
   } else {
     layout.outliers += (linear.in_features - layout.outliers) % layout.groups;
   }
+  if (layout.outliers > 0 && layout.outlier_centroids == 0 && vptq.outlier_percent == 0)
+    fail(ErrorKind::kUsage, vptq.group_size > 0 ? "--group-size" : "--group-num",
+         "{} leaves {} of the {} columns of {} over; expected a divisor, or a codebook of outliers "
+         "for them (--num-centroids)",
+         vptq.group_size > 0 ? vptq.group_size : layout.groups, layout.outliers, linear.in_features,
+         linear.module);
   if (layout.outliers > 0 && layout.outlier_centroids == 0)
     fail(ErrorKind::kUsage, "--num-centroids",
          "-1 for the {} outlier columns of {}; expected a codebook for them", layout.outliers,
@@ -126,11 +132,16 @@ void validate_vptq(const Recipe& recipe) {
     fail(ErrorKind::kUsage, "--kmeans-stop", "{}; expected from 0 to less than 1",
          vptq.kmeans.least_gain);
   const Refinement& refinement = recipe.refinement;
-  if (refinement.output_metric || refinement.held_out || refinement.lean ||
-      refinement.weighted_scales || refinement.refit_scales || refinement.descent_passes > 0)
-    fail(ErrorKind::kUnsupported, "--quality",
-         "scales, descent, held-out choices and the output metric are GPTQ's; expected --beam and "
-         "--rounds with --method vptq");
+  const std::array<std::pair<bool, const char*>, 6> others{
+      {{refinement.output_metric, "--output-metric"},
+       {refinement.held_out, "--held-out"},
+       {refinement.weighted_scales, "--weighted-scales"},
+       {refinement.refit_scales, "--refit-scales"},
+       {refinement.descent_passes > 0, "--descent-passes"}}};
+  for (const auto& [asked, flag] : others)
+    if (asked)
+      fail(ErrorKind::kUnsupported, flag,
+           "with --method vptq, whose codes it does not know; expected --beam and --rounds");
   if (refinement.teacher && recipe.calibration.empty())
     fail(ErrorKind::kUsage, "--teacher-share",
          "with --hessian-path, which holds nothing of the original model's activations; expected "

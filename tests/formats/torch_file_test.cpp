@@ -10,6 +10,8 @@
 namespace whit::formats {
 namespace {
 
+using tensor::Tensor;
+
 std::string golden(const char* name = "0_up.pt") {
   const base::MappedFile file(std::filesystem::path(WHIT_TEST_DATA) / "golden/vptq" / name);
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
@@ -36,6 +38,16 @@ TEST(TorchFile, WhatIsWrittenIsRead) {
   const std::string written = write_torch_dict(read_torch_dict(golden(), "0_up.pt"), "out.pt");
   expect_hessian(read_torch_dict(written, "out.pt"));
   EXPECT_EQ(written, write_torch_dict(read_torch_dict(written, "out.pt"), "out.pt"));
+}
+
+// A Cholesky factor of torch's, saved as it lies: column after column.
+TEST(TorchFile, ATransposedTensor) {
+  const Tensor u = std::move(read_torch_dict(golden("0_up_inverse.pt"), "u").at("invH"));
+  const std::vector<float> expected{0.917977F, 0.281562F, -0.296074F, 0,        0.959250F,
+                                    0,         0,         0,          1.269899F};
+  ASSERT_EQ(u.shape(), (tensor::Shape{3, 3}));
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    EXPECT_NEAR(u.as<float>()[i], expected[i], 1e-6) << i;
 }
 
 TEST(TorchFile, EveryTruncationIsRefused) {

@@ -251,8 +251,8 @@ TEST(VptqFormat, WhatThePackagePackedDecodesToItsBits) {
     const Tensor decoded = scheme::decode_matrix(std::get<VectorCodes>(*reader.read(module)));
     const tensor::TensorView expected = plain.view(module);
     ASSERT_EQ(decoded.shape(), expected.shape) << module;
-    EXPECT_EQ(0, std::memcmp(decoded.data(), expected.data,
-                             static_cast<std::size_t>(decoded.bytes())))
+    EXPECT_EQ(0,
+              std::memcmp(decoded.data(), expected.data, static_cast<std::size_t>(decoded.bytes())))
         << module;
   }
 }

@@ -58,10 +58,10 @@ class HessianFiles : public DemoJob {
     }
   }
   // The golden Hessian with other values of its triangle.
-  void set_triangle(std::initializer_list<float> values) const {
+  void set_triangle(const std::vector<float>& values) const {
     TorchEntries entries = entries_of(golden("0_up.pt"));
     entries.at("flatH") = tensor::make_f32({static_cast<std::int64_t>(values.size())}, values);
-    entries.at("mu") = tensor::make_f32({3}, {0, 0, 0});
+    entries.at("mu") = Tensor({3}, Dtype::kF32);
     write(folder_ / "h/0_up.pt", entries);
   }
 
@@ -85,7 +85,7 @@ TEST_F(HessianFiles, OfAnotherWidth) {
   expect_refused("n: 3; expected 4, the inputs of model.layers.0.mlp.up_proj");
   linear_.in_features = 3;
   set_triangle({1, 0, 1, 0, 0});
-  expect_refused("expected float32 with 6 elements");
+  expect_refused("expected F32 with 6 elements");
 }
 
 TEST_F(HessianFiles, ThatAreNoCovariances) {
