@@ -22,7 +22,6 @@ namespace whit::pipeline {
 namespace fs = std::filesystem;
 using base::ErrorKind;
 using base::fail;
-using stats::Site;
 using stats::TapId;
 
 namespace {
