@@ -159,20 +159,25 @@ TEST_F(HessianFiles, MeasuredAndQuantizedFrom) {
   files.vptq.kmeans.iterations = 2;
   files.vptq.rounds = 0;
   files.mtp = MtpMode::kKeep;
-  files.ignore = {"re:.*experts.*"};
+  files.targets = {"re:.*layers\\.0\\.self_attn.*"};
   Recipe text = files;
   files.calibration.clear();
   files.vptq.hessians = folder_ / "measured";
   const RunResult from_files = quantize("files", files);
   const RunResult from_text = quantize("text", text);
   ASSERT_EQ(from_files.weights.size(), from_text.weights.size());
-  // The first layer reads the same; a mean that is taken off and added again costs some bits.
-  for (std::size_t i = 0; i < 4; ++i) {
-    EXPECT_EQ(from_files.weights[i].tokens, 6 * 48);
-    EXPECT_NEAR(*from_files.weights[i].proxy_error, *from_text.weights[i].proxy_error,
-                0.1 * *from_text.weights[i].proxy_error)
-        << from_files.weights[i].name;
+  // What comes first reads the same; a mean that is taken off and added again costs some bits.
+  int first = 0;
+  for (std::size_t i = 0; i < from_files.weights.size(); ++i) {
+    const WeightRecord& record = from_files.weights[i];
+    EXPECT_EQ(record.tokens, 6 * 48) << record.name;
+    if (!record.name.ends_with("_a_proj") && !record.name.ends_with("_a_proj_with_mqa")) continue;
+    ++first;
+    EXPECT_NEAR(*record.proxy_error, *from_text.weights[i].proxy_error,
+                0.05 * *from_text.weights[i].proxy_error)
+        << record.name;
   }
+  EXPECT_EQ(first, 2);
 }
 
 }  // namespace
