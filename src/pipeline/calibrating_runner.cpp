@@ -172,8 +172,8 @@ const Sums& CalibratingRunner::settle(const Stage& stage, Observation& observati
   leaning_.reset();
   if (lean.any()) leaning_.emplace(lean_on(s_.backend, observation.all, layer->all, lean));
   const Sums& used = leaning_ ? *leaning_ : observation.all;
-  const bool factored = recipe.method == Method::kGptq ||
-                        (recipe.method == Method::kVptq && s_.teacher != nullptr);
+  const bool factored =
+      recipe.method == Method::kGptq || (recipe.method == Method::kVptq && s_.teacher != nullptr);
   if (factored && !observation.factor) {
     observation.factor.emplace(quant::factor_gram(s_.backend, used.gram, {recipe.order, damping}));
     const std::optional<stats::Gram>& taught = used.taught_gram;
