@@ -63,5 +63,8 @@ function(whit_add_cuda)
   # 554: a conversion that its constraint rules out; GCC 12 takes the inside of an empty optional for uninitialized.
   target_compile_options(whit_compute PRIVATE
     "$<$<COMPILE_LANGUAGE:CUDA>:--extended-lambda;--expt-relaxed-constexpr;-diag-suppress=554;-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Wno-maybe-uninitialized>")
-  target_link_libraries(whit_compute PRIVATE CUDA::cudart_static CUDA::cublas CUDA::cublasLt CUDA::cusolver)
+  # cuBLAS and cuSOLVER are opened when they are needed (libraries.cpp).
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/compute/cuda/libraries.cpp PROPERTIES COMPILE_DEFINITIONS
+                              WHIT_CUDA_LIBRARY_DIR="${CUDAToolkit_LIBRARY_DIR}")
+  target_link_libraries(whit_compute PRIVATE CUDA::cudart_static ${CMAKE_DL_LIBS})
 endfunction()

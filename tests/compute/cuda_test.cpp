@@ -1,8 +1,17 @@
+#ifdef WHIT_WITH_CUDA
+#include "compute/cuda/libraries.h"
+#endif
 #include "compute/support.h"
 
 // What a GPU computes otherwise than the contract's fp32, and sizes at which it changes its way.
 namespace whit::compute::testing {
 namespace {
+
+#ifdef WHIT_WITH_CUDA
+TEST(CudaLibraries, HaveEveryFunction) {
+  EXPECT_NO_THROW(cuda::open_libraries());
+}
+#endif
 
 class OnGpu : public ::testing::TestWithParam<Precision> {
  protected:

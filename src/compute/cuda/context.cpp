@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "compute/cuda/libraries.h"
 #include "compute/cuda/vector_sweep.h"
 
 namespace whit::compute::cuda {
@@ -62,6 +63,7 @@ Context::Context(int ordinal, Precision precision) : ordinal_(ordinal), precisio
     base::fail(ErrorKind::kUnsupported, "--device",
                "cuda:{} is a {} of compute capability {}.{}; expected 8.0 or later", ordinal,
                properties_.name, properties_.major, properties_.minor);
+  open_libraries();
   check(cudaSetDevice(ordinal), "choosing the GPU");
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream");
   check(cudaDeviceGetDefaultMemPool(&pool_, ordinal), "asking for the memory pool");
