@@ -8,7 +8,7 @@ logs=$2
 mkdir -p "$logs"
 left_out='RunTest.SameBytes*:RunTest.TheTeachers*:RunTest.Default*:RunTest.ExpertsOnly*:RunTest.CopiesAre*'
 left_out+=':RunTest.ResumeOfAFinished*:RunTest.RefusesAFull*:*RealWeightsLoseLess/?reference?:*AgainstOracle.*/?reference?'
-left_out+=':DeviceTest.Gptq:DeviceTest.EveryRefinement:VptqRun.IsVerified*'
+left_out+=':DeviceTest.Gptq:DeviceTest.EveryRefinement:DeviceTest.Narrow*:DeviceTest.Vptq:VptqRun.IsVerified*:VptqRun.TheTeacher*'
 export build logs left_out
 
 run_room() {
