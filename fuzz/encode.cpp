@@ -6,8 +6,7 @@
 // Byte-level encoding loses nothing but what was no UTF-8.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace whit::text;
-  static const auto tokenizer =
-      load_tokenizer(fs::path(__FILE__).parent_path().parent_path() / "demo" / "moe-15m");
+  static const auto tokenizer = load_tokenizer(fs::path(WHIT_SOURCE_DIR) / "demo" / "moe-15m");
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const auto ids = tokenizer->encode(text, false);
   require(tokenizer->decode(ids, false) == repair_utf8(text));
