@@ -126,18 +126,6 @@ void refuse_other_methods_flags(const CLI::App& app, pipeline::Method method) {
   }
 }
 
-// Memory, and what the backend says is worth doing at once.
-void fit_to_machine(Session& session, std::optional<std::int64_t> block_size,
-                    pipeline::Recipe& recipe) {
-  if (session.on_gpu()) recipe.max_memory_flag = "--max-gpu-memory";
-  recipe.max_memory = session.memory_flag_bytes();
-  // What is free is for all ranks of this machine.
-  if (recipe.max_memory == 0 && session.ranks().local_size() > 1)
-    recipe.max_memory = session.max_memory_bytes() / 10 * 9;
-  recipe.tile_tokens = session.backend().tile_tokens();
-  recipe.block_size = block_size.value_or(session.backend().sweep_columns());
-}
-
 }  // namespace
 
 void declare_method_flags(CLI::App& app, QuantizeFlags& flags) {
@@ -166,6 +154,17 @@ std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app) {
   declare_method_flags(app, *flags);
   declare_shared_flags(app, *flags);
   return flags;
+}
+
+void fit_to_machine(Session& session, std::optional<std::int64_t> block_size,
+                    pipeline::Recipe& recipe) {
+  if (session.on_gpu()) recipe.max_memory_flag = "--max-gpu-memory";
+  recipe.max_memory = session.memory_flag_bytes();
+  // What is free is for all ranks of this machine.
+  if (recipe.max_memory == 0 && session.ranks().local_size() > 1)
+    recipe.max_memory = session.max_memory_bytes() / 10 * 9;
+  recipe.tile_tokens = session.backend().tile_tokens();
+  recipe.block_size = block_size.value_or(session.backend().sweep_columns());
 }
 
 tensor::Dtype hidden_states_of(const std::string& name) {

@@ -42,6 +42,10 @@ std::shared_ptr<QuantizeFlags> declare_quantize_flags(CLI::App& app);
 void declare_method_flags(CLI::App& app, QuantizeFlags& flags);
 void declare_shared_flags(CLI::App& app, QuantizeFlags& flags);
 
+// Sets the recipe's memory, and what the backend says is worth doing at once.
+void fit_to_machine(Session& session, std::optional<std::int64_t> block_size,
+                    pipeline::Recipe& recipe);
+
 // Errors: kUsage.
 tensor::Dtype hidden_states_of(const std::string& name);
 

@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -88,11 +89,8 @@ report::BenchTable bench_layer(Session& session, const Flags& flags) {
                flags.quality);
   args.recipe.refinement = pipeline::refinement_of(*quality);
   auto& backend = session.backend();
-  args.recipe.tile_tokens = backend.tile_tokens();
-  args.recipe.block_size = backend.sweep_columns();
   args.recipe.hidden_states = hidden_states_of(flags.hidden_states);
-  if (session.on_gpu()) args.recipe.max_memory_flag = "--max-gpu-memory";
-  args.recipe.max_memory = session.memory_flag_bytes();
+  fit_to_machine(session, std::nullopt, args.recipe);
   args.limits = backend.measure_limits();
   return report::bench_layer(backend, args, session.events(), session.cancel());
 }

@@ -1,7 +1,10 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -25,13 +28,27 @@ struct Flags {
   bool overwrite = false;
 };
 
-pipeline::MeasureJob job_of(Session& session, const Flags& flags) {
-  pipeline::MeasureJob job;
+// What jobs on calibration data share.
+template <typename Measuring>
+Measuring begun(Session& session, const Flags& flags) {
+  Measuring job;
   job.model = session.model_folder(flags.model);
   job.calibration = flags.calibration;
   job.samples = samples_from(flags.samples, session);
   job.max_memory_bytes = session.memory_flag_bytes();
   job.overwrite = flags.overwrite;
+  return job;
+}
+
+void print(Session& session, report::Json json, const std::vector<std::filesystem::path>& files,
+           std::chrono::steady_clock::time_point start) {
+  json["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  json["peak_memory_bytes"] = base::peak_resident_bytes();
+  session.print(json, paths_to_text(files));
+}
+
+pipeline::MeasureJob job_of(Session& session, const Flags& flags) {
+  auto job = begun<pipeline::MeasureJob>(session, flags);
   job.ranks = &session.ranks();
   std::string config = flags.config;
   if (const char* named = std::getenv("QUANT_CONFIG"); config.empty() && named != nullptr)
@@ -62,20 +79,13 @@ int run_hessians(Session& session, const Flags& flags) {
     base::fail(ErrorKind::kUnsupported, "--hessians", "{} ranks; expected one process",
                session.ranks().size());
   const auto start = std::chrono::steady_clock::now();
-  pipeline::HessianJob job;
-  job.model = session.model_folder(flags.model);
-  job.calibration = flags.calibration;
-  job.samples = samples_from(flags.samples, session);
-  job.max_memory_bytes = session.memory_flag_bytes();
-  job.overwrite = flags.overwrite;
+  auto job = begun<pipeline::HessianJob>(session, flags);
   job.out = flags.hessians;
   const auto result =
       pipeline::measure_hessians(job, session.backend(), session.events(), session.cancel());
   report::Json json = hessians_to_json(result);
   json["output"] = flags.hessians;
-  json["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  json["peak_memory_bytes"] = base::peak_resident_bytes();
-  session.print(json, paths_to_text(result.files));
+  print(session, std::move(json), result.files, start);
   return 0;
 }
 
@@ -87,10 +97,7 @@ int run(Session& session, const Flags& flags) {
   auto result = pipeline::measure(job, session.backend(), session.events(), session.cancel());
   result.warnings.insert(result.warnings.begin(), job.config.warnings.begin(),
                          job.config.warnings.end());
-  auto json = measurement_to_json(result);
-  json["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  json["peak_memory_bytes"] = base::peak_resident_bytes();
-  session.print(json, paths_to_text(result.files));
+  print(session, measurement_to_json(result), result.files, start);
   return 0;
 }
 

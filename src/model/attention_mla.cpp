@@ -116,9 +116,7 @@ class Mla {
     run_.context.runner.run({&stage, 1});
   }
 
-  bool recomputed() const {
-    return spec_.q_a && may_recompute(run_.context, std::vector{&spec_.q_b, &spec_.kv_b});
-  }
+  bool recomputed() const { return can_recompute(spec_) && may_recompute(run_.context); }
 
   void attend_when_asked() {
     const WeightHandle query = weight_of(spec_.q_b, Slot::kQueryLatent);
@@ -135,12 +133,9 @@ class Mla {
 
   // As the runner applies it.
   WeightHandle weight_of(const LinearSpec& linear, Slot slot) {
-    WeightHandle weight;
     Stage stage = tile_stage(run_, linear.reads, linear.in_features, {&linear});
     stage.produce = copied_slot(run_, slot);
-    stage.keep_weights = [&](std::span<const WeightHandle> weights) { weight = weights[0]; };
-    run_.context.runner.run({&stage, 1});
-    return weight;
+    return weights_of(run_, std::move(stage)).front();
   }
 
   // What the output linear reads of one tile.

@@ -7,11 +7,27 @@
 
 namespace whit::model {
 
-bool may_recompute(const ForwardContext& context, std::span<const LinearSpec* const> linears) {
+bool can_recompute(const MlaSpec& attention) {
+  return attention.q_a && !attention.q_b.bias && !attention.kv_b.bias;
+}
+
+bool can_recompute(const LayerSpec& layer, const MlpSpec& mlp) {
+  return !layer.parallel && std::none_of(mlp.in.begin(), mlp.in.end(),
+                                         [](const LinearSpec& linear) { return linear.bias; });
+}
+
+bool may_recompute(const ForwardContext& context) {
   return context.recompute && context.cache == nullptr && context.observer == nullptr &&
-         context.serving == nullptr &&
-         std::none_of(linears.begin(), linears.end(),
-                      [](const LinearSpec* linear) { return linear->bias; });
+         context.serving == nullptr;
+}
+
+std::vector<WeightHandle> weights_of(LayerRun& run, Stage stage) {
+  std::vector<WeightHandle> weights;
+  stage.keep_weights = [&](std::span<const WeightHandle> applied) {
+    weights.assign(applied.begin(), applied.end());
+  };
+  run.context.runner.run({&stage, 1});
+  return weights;
 }
 
 using Access = ActivationStore::Access;

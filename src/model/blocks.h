@@ -35,6 +35,11 @@ struct LayerRun {
   }
 };
 
+// Whether the forward asks for it, and nobody looks at what would be kept, or rounds it.
+bool may_recompute(const ForwardContext& context);
+// What the runner applies to a stage's hidden state, for whoever multiplies by it later.
+std::vector<WeightHandle> weights_of(LayerRun& run, Stage stage);
+
 // A norm whose vectors are on the device, or none.
 class Norm {
  public:

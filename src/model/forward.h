@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -54,9 +53,9 @@ struct ForwardContext {
   bool recompute = false;
 };
 
-// Whether `linears` of a stage may be applied by whoever needs their outputs instead of by the
-// runner: nobody looks at what lies between, or rounds it.
-bool may_recompute(const ForwardContext& context, std::span<const LinearSpec* const> linears);
+// Whether ForwardContext::recompute spares what lies between the linears of this half.
+bool can_recompute(const MlaSpec& attention);
+bool can_recompute(const LayerSpec& layer, const MlpSpec& mlp);
 
 // Slot kHidden = embedding of every token.
 void forward_embedding(ForwardContext& context, const ModelSpec& spec);

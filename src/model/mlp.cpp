@@ -1,5 +1,8 @@
 #include "model/mlp.h"
 
+#include <utility>
+#include <vector>
+
 #include "base/error.h"
 #include "model/blocks.h"
 
@@ -29,13 +32,9 @@ namespace {
 void run_without_mids(LayerRun& run, const MlpSpec& spec) {
   compute::Backend& backend = run.context.backend;
   const Produce input = normed_hidden(run, run.inside(run.layer.mlp_norm));
-  std::vector<WeightHandle> weights;
   Stage in = tile_stage(run, spec.in.front().reads, run.hidden(), pointers_to(spec.in));
   in.produce = input;
-  in.keep_weights = [&](std::span<const WeightHandle> used) {
-    weights.assign(used.begin(), used.end());
-  };
-  run.context.runner.run({&in, 1});
+  const std::vector<WeightHandle> weights = weights_of(run, std::move(in));
 
   Stage out = tile_stage(run, spec.down.reads, spec.down.in_features, {&spec.down});
   out.produce = [&](std::size_t piece, MatrixView mid) {
@@ -59,8 +58,7 @@ void run_without_mids(LayerRun& run, const MlpSpec& spec) {
 
 void run_mlp(LayerRun& run, const MlpSpec& spec) {
   ForwardContext& context = run.context;
-  if (!run.layer.parallel && may_recompute(context, pointers_to(spec.in)))
-    return run_without_mids(run, spec);
+  if (can_recompute(run.layer, spec) && may_recompute(context)) return run_without_mids(run, spec);
   context.store.create(Slot::kMid, run.tokens(), spec.down.in_features);
 
   Stage in = tile_stage(run, spec.in.front().reads, run.hidden(), pointers_to(spec.in));

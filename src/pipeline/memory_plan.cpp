@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "model/activations.h"
 #include "model/attention_metric.h"
+#include "model/forward.h"
 
 namespace whit::pipeline {
 
@@ -48,18 +49,14 @@ std::int64_t attention_columns(const model::LayerSpec& layer, bool recomputed) {
     return model::out_columns(gqa->qkv) * (gqa->layout == model::QkvLayout::kGroups ? 2 : 1);
   const auto& mla = std::get<model::MlaSpec>(layer.attention);
   const std::int64_t latents = mla.kv_a.out_features + (mla.q_a ? mla.q_a->out_features : 0);
-  if (recomputed && mla.q_a) return latents;
+  if (recomputed && model::can_recompute(mla)) return latents;
   return latents + std::max(mla.q_b.out_features, mla.o.in_features);
 }
 
 // The MLP's.
 std::int64_t mlp_columns(const model::LayerSpec& layer, std::int64_t hidden, bool recomputed) {
-  if (const auto* dense = std::get_if<model::MlpSpec>(&layer.mlp)) {
-    const bool plain =
-        !layer.parallel && std::none_of(dense->in.begin(), dense->in.end(),
-                                        [](const auto& linear) { return linear.bias; });
-    return recomputed && plain ? 0 : dense->down.in_features;
-  }
+  if (const auto* dense = std::get_if<model::MlpSpec>(&layer.mlp))
+    return recomputed && model::can_recompute(layer, *dense) ? 0 : dense->down.in_features;
   const auto& moe = std::get<model::MoeSpec>(layer.mlp);
   return hidden + (moe.shared ? moe.shared->down.in_features : 0);
 }

@@ -49,16 +49,17 @@ HeldOutPull held_out_pull(compute::Backend& backend, ConstMatrixView w, const Fa
           sum_of(backend.linalg().quadratic_form(move.matrix(), judge_gram.sum()))};
 }
 
+double HeldOutPull::best() const {
+  return size > 0 && along > 0 ? std::min(along / size, 1.0) : 0;
+}
+
 double HeldOutPull::share() const {
-  if (!(size > 0) || !(along > 0)) return 0;
-  const double share = std::min(along / size, 1.0);
-  return 2 * share / (1 + share);
+  return 2 * best() / (1 + best());
 }
 
 double HeldOutPull::gain() const {
-  if (!(size > 0) || !(along > 0)) return 0;
-  const double share = std::min(along / size, 1.0);
-  return share * (2 * along - share * size);
+  const double share = best();
+  return share > 0 ? share * (2 * along - share * size) : 0;
 }
 
 }  // namespace whit::quant

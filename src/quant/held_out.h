@@ -25,6 +25,9 @@ struct HeldOutPull {
   double share() const;
   // What that a takes off the error.
   double gain() const;
+
+ private:
+  double best() const;
 };
 
 // factor: of a Gram of the tokens that `fit` saw. Shares in `fit` and `judge` are not looked at.

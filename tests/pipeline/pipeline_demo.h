@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "pipeline/run.h"
@@ -15,6 +16,25 @@
 namespace whit::pipeline {
 
 namespace fs = std::filesystem;
+
+// Keeps every event, and may ask for a stop after some of them.
+class Recorder final : public base::EventSink {
+ public:
+  void emit(const base::Event& event) override {
+    events.push_back(event);
+    if (cancel != nullptr && event.name == "weight" && ++weights == cancel_after)
+      cancel->cancel(15);
+  }
+  std::int64_t count(const std::string& name) const {
+    return std::count_if(events.begin(), events.end(),
+                         [&](const auto& e) { return e.name == name; });
+  }
+
+  std::vector<base::Event> events;
+  base::CancelToken* cancel = nullptr;
+  std::int64_t cancel_after = 0;
+  std::int64_t weights = 0;
+};
 
 // A scratch folder that goes with the test, and small jobs on the demo model in it.
 class DemoJob : public ::testing::Test {
@@ -67,6 +87,17 @@ class DemoJob : public ::testing::Test {
                cancel ? *cancel : never);
   }
 
+  // The same, stopped after so many weights.
+  void stop(const std::string& output, const Recipe& recipe, std::int64_t after,
+            int threads = 2) const {
+    base::CancelToken cancel;
+    Recorder recorder;
+    recorder.cancel = &cancel;
+    recorder.cancel_after = after;
+    EXPECT_THROW(quantize(output, recipe, ExistingOutput::kRefuse, threads, &recorder, &cancel),
+                 base::Error);
+  }
+
   // Hash of every file of a folder, by name.
   std::map<std::string, std::string> hashes(const std::string& output) const {
     std::map<std::string, std::string> result;
@@ -77,25 +108,6 @@ class DemoJob : public ::testing::Test {
   }
 
   fs::path folder_;
-};
-
-// Keeps every event, and may ask for a stop after some of them.
-class Recorder final : public base::EventSink {
- public:
-  void emit(const base::Event& event) override {
-    events.push_back(event);
-    if (cancel != nullptr && event.name == "weight" && ++weights == cancel_after)
-      cancel->cancel(15);
-  }
-  std::int64_t count(const std::string& name) const {
-    return std::count_if(events.begin(), events.end(),
-                         [&](const auto& e) { return e.name == name; });
-  }
-
-  std::vector<base::Event> events;
-  base::CancelToken* cancel = nullptr;
-  std::int64_t cancel_after = 0;
-  std::int64_t weights = 0;
 };
 
 }  // namespace whit::pipeline

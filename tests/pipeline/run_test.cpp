@@ -102,12 +102,7 @@ TEST_F(RunTest, NarrowHiddenStatesKeepTheBytes) {
   Recipe narrow = recipe();
   narrow.hidden_states = tensor::Dtype::kBF16;
   quantize("whole", narrow, ExistingOutput::kRefuse, 1);
-  base::CancelToken cancel;
-  Recorder recorder;
-  recorder.cancel = &cancel;
-  recorder.cancel_after = 100;
-  EXPECT_THROW(quantize("stopped", narrow, ExistingOutput::kRefuse, 3, &recorder, &cancel),
-               base::Error);
+  stop("stopped", narrow, 100, 3);
   quantize("stopped", narrow, ExistingOutput::kResume);
   EXPECT_EQ(hashes("whole"), hashes("stopped"));
   narrow.offload_activations = true;
@@ -118,12 +113,7 @@ TEST_F(RunTest, ExpertsOnlyResumesToTheSameBytes) {
   Recipe only = recipe();
   only.only_experts = true;
   quantize("whole", only);
-  base::CancelToken cancel;
-  Recorder recorder;
-  recorder.cancel = &cancel;
-  recorder.cancel_after = 60;
-  EXPECT_THROW(quantize("stopped", only, ExistingOutput::kRefuse, 2, &recorder, &cancel),
-               base::Error);
+  stop("stopped", only, 60);
   quantize("stopped", only, ExistingOutput::kResume);
   EXPECT_EQ(hashes("whole"), hashes("stopped"));
 }
@@ -133,12 +123,7 @@ TEST_F(RunTest, TheTeachersStreamKeepsTheBytes) {
   best.refinement = refinement_of(Quality::kBest);
   quantize("in memory", best, ExistingOutput::kRefuse, 1);
   best.offload_activations = true;
-  base::CancelToken cancel;
-  Recorder recorder;
-  recorder.cancel = &cancel;
-  recorder.cancel_after = 100;
-  EXPECT_THROW(quantize("stopped", best, ExistingOutput::kRefuse, 3, &recorder, &cancel),
-               base::Error);
+  stop("stopped", best, 100, 3);
   quantize("stopped", best, ExistingOutput::kResume);
   EXPECT_EQ(hashes("in memory"), hashes("stopped"));
 }
@@ -147,12 +132,7 @@ TEST_F(RunTest, DefaultKeepsItsBytesAndCopies) {
   Recipe usual = recipe();
   usual.refinement = refinement_of(Quality::kDefault);
   quantize("whole", usual, ExistingOutput::kRefuse, 1);
-  base::CancelToken cancel;
-  Recorder recorder;
-  recorder.cancel = &cancel;
-  recorder.cancel_after = 100;
-  EXPECT_THROW(quantize("stopped", usual, ExistingOutput::kRefuse, 3, &recorder, &cancel),
-               base::Error);
+  stop("stopped", usual, 100, 3);
   quantize("stopped", usual, ExistingOutput::kResume);
   EXPECT_EQ(hashes("whole"), hashes("stopped"));
   const auto plan = make_plan(demo(), usual);

@@ -34,12 +34,7 @@ TEST_F(VptqRun, IsVerifiedAndTheSameBytesForAnyThreadsAndResumed) {
   const auto written = checkpoint::Checkpoint::open(folder_ / "one");
   for (const auto& check : formats::verify(written, &source))
     EXPECT_TRUE(check.ok) << check.name << ": " << check.detail;
-  base::CancelToken cancel;
-  Recorder recorder;
-  recorder.cancel = &cancel;
-  recorder.cancel_after = 100;
-  EXPECT_THROW(quantize("stopped", vptq(), ExistingOutput::kRefuse, 3, &recorder, &cancel),
-               base::Error);
+  stop("stopped", vptq(), 100, 3);
   quantize("stopped", vptq(), ExistingOutput::kResume);
   EXPECT_EQ(hashes("one"), hashes("stopped"));
 }
