@@ -7,8 +7,10 @@ build=$1
 logs=$2
 mkdir -p "$logs"
 left_out='RunTest.SameBytes*:RunTest.TheTeachers*:RunTest.Default*:RunTest.ExpertsOnly*:RunTest.CopiesAre*'
-left_out+=':RunTest.ResumeOfAFinished*:RunTest.RefusesAFull*:*RealWeightsLoseLess/?reference?:*AgainstOracle.*/?reference?'
-left_out+=':DeviceTest.Gptq:DeviceTest.EveryRefinement:DeviceTest.Narrow*:DeviceTest.Vptq:VptqRun.IsVerified*:VptqRun.TheTeacher*'
+# Of backends, 0 is the scalar one.
+left_out+=':RunTest.ResumeOfAFinished*:RunTest.RefusesAFull*:*RealWeightsLoseLess/0:*AgainstOracle.*/0:*NoStepRaisesItsError/0'
+left_out+=':DeviceTest.Gptq:DeviceTest.EveryRefinement:DeviceTest.Narrow*:DeviceTest.Vptq:VptqRun.IsVerified*'
+left_out+=':VptqRun.TheTeacher*:RunTest.Narrow*:AttentionMetric.OfGrouped*'
 export build logs left_out
 
 run_room() {
