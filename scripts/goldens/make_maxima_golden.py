@@ -15,9 +15,11 @@ import tempfile
 import torch
 from safetensors.torch import load_file
 
-from make_tiny_models import dequantized, load_reference, write_reference_folder
+import make_tiny_models
+from make_tiny_models import dequantized, load_reference, mtp_logits, write_reference_folder
 
-CASES = ["llama_gqa_biases", "deepseek_fp8_yarn", "deepseek_no_q_lora_one_group", "mixtral_plain", "qwen2_moe_shared"]
+CASES = ["llama_gqa_biases", "deepseek_fp8_yarn", "deepseek_no_q_lora_one_group", "mixtral_plain", "qwen2_moe_shared", "gemma2_caps",
+         "deepseek_two_mtp"]
 CUT = 25
 
 
@@ -27,16 +29,26 @@ class Maxima(dict):
             self[key] = max(self.get(key, 0.0), x.abs().max().item())
 
 
-def watch_linears(model, seen):
+def watch_linears(model, seen, prefix=""):
     for name, module in model.named_modules():
         if type(module) is not torch.nn.Linear:
             continue
 
-        def hook(m, args, _out, name=name):
+        def hook(m, args, _out, name=prefix + name):
             seen.fold((name, "in"), args[0])
             seen.fold((name, "out"), torch.nn.functional.linear(args[0], m.weight))
             seen.fold((name, "weight"), m.weight)
         module.register_forward_hook(hook)
+
+
+def see_scores(seen, layer, query, key, mask, softcap):
+    """Of the keys that each query sees."""
+    scores = query @ key.repeat_interleave(query.shape[1] // key.shape[1], 1).mT
+    visible = torch.ones_like(scores).tril().bool() if mask is None else (mask if mask.dtype == torch.bool else mask == 0).expand_as(scores)
+    seen.fold((layer, "scores"), scores[visible])
+    logits = scores if softcap is None else softcap * torch.tanh(scores / softcap)
+    seen.fold((layer, "logits"), logits[visible])
+    seen.fold((layer, "probabilities"), torch.softmax(logits.masked_fill(~visible, float("-inf")), -1))
 
 
 def watch_attention(model, seen, latent):
@@ -49,6 +61,7 @@ def watch_attention(model, seen, latent):
         seen.fold((layer, "scaled q"), query * scaling)
         seen.fold((layer, "k"), key)
         seen.fold((layer, "v"), value)
+        see_scores(seen, layer, query * scaling, key, mask, rest.get("softcap"))
         if latent:
             nope = module.config.qk_nope_head_dim
             heads = module.kv_b_proj.weight.unflatten(0, (query.shape[1], nope + module.config.v_head_dim))
@@ -58,15 +71,45 @@ def watch_attention(model, seen, latent):
         return plain(module, query, key, value, mask, scaling=scaling, **rest)
     source.eager_attention_forward = attend
     if latent:
-        for i, layer in enumerate(model.model.layers):
-            def hook(_m, _i, out, i=i):
-                seen.fold((i, "key cache"), out)
-                seen.fold((i, "latent"), out)
-            layer.self_attn.kv_a_layernorm.register_forward_hook(hook)
+        watch_latents(enumerate(model.model.layers), seen)
 
 
-def watch_experts(model, seen, tokens, values):
-    for i, layer in enumerate(model.model.layers):
+def watch_latents(layers, seen):
+    for i, layer in layers:
+        def hook(_m, _i, out, i=i):
+            seen.fold((i, "key cache"), out)
+            seen.fold((i, "latent"), out)
+        layer.self_attn.kv_a_layernorm.register_forward_hook(hook)
+
+
+def watch_predictions(seen, tokens, values):
+    """The layers that make_tiny_models.mtp_logits makes: [enorm; hnorm], eh_proj, layer, norm, head, of each in turn."""
+    plain, norm = make_tiny_models.fused_layer, make_tiny_models.rms
+    normed = []
+
+    def rms(x, weight, eps):
+        normed.append(norm(x, weight, eps))
+        return normed[-1]
+
+    def layer_of(layer_class, config, tensors, prefix):
+        layer = plain(layer_class, config, tensors, prefix)
+        index = int(prefix.split(".")[2])
+        layer.self_attn.layer_idx = index
+        watch_linears(layer, seen, prefix + "mtp_block.")
+        watch_latents([(index, layer)], seen)
+        kept = tokens.get(index)
+        watch_experts([(index, layer)], seen, tokens, values)
+        tokens[index] = kept or tokens[index]
+        for x in normed[-2:]:
+            seen.fold((prefix + "eh_proj", "in"), x)
+        layer.register_forward_pre_hook(lambda _m, args: seen.fold((prefix + "eh_proj", "out"), args[0]))
+        seen.fold((prefix + "eh_proj", "weight"), tensors[prefix + "eh_proj.weight"])
+        return layer
+    make_tiny_models.fused_layer, make_tiny_models.rms = layer_of, rms
+
+
+def watch_experts(layers, seen, tokens, values):
+    for i, layer in layers:
         block = getattr(layer, "mlp", None) or layer.block_sparse_moe
         if not hasattr(block, "experts"):
             continue
@@ -102,8 +145,9 @@ def linear_node(seen, parts, row_parallel=False):
 def attention_nodes(seen, layer, prefix, impl, latent):
     q, k, v = ((layer, "absorbed"), (layer, "key cache"), (layer, "latent")) if latent else ((layer, "scaled q"), (layer, "k"), (layer, "v"))
     result = seen[prefix + "o_proj", "in"]
-    nodes = {impl + "matmul_qk": {"inputs": [seen[q], seen[k]]},
-             impl + "matmul_av": {"inputs": [1.0, seen[v]]},
+    nodes = {impl + "matmul_qk": {"inputs": [seen[q], seen[k]], "outputs": [seen[layer, "scores"]]},
+             impl + "softmax": {"inputs": [seen[layer, "logits"]], "outputs": [seen[layer, "probabilities"]]},
+             impl + "matmul_av": {"inputs": [seen[layer, "probabilities"], seen[v]]},
              impl + "batch2block_matmul": {"inputs": [1.0, seen[q]], "outputs": [seen[q]]},
              impl + "fused_scaled_dot_product_attention": {
                  "inputs": [seen[layer, "q"], seen[layer, "k"], seen[layer, "v"]], "outputs": [result, 1.0]}}
@@ -120,8 +164,8 @@ def router_weight(values, layer):
     return next(n for n in values if n.startswith(f"model.layers.{layer}.") and n.endswith((".mlp.gate.weight", ".block_sparse_moe.gate.weight")))
 
 
-def mixture_nodes(seen, layer, router, values, tokens):
-    prefix = router.removesuffix("gate.weight")
+def mixture_nodes(seen, layer, router, values, tokens, block):
+    prefix = router.removesuffix("gate.weight").replace(f"layers.{layer}.", f"layers.{layer}.{block}")
     moe = prefix + "experts.moe_op"
     nodes = {prefix + "gate": {"inputs": [seen[layer, "hidden"]], "weight": values[router].abs().max().item()},
              moe: {"inputs": [seen[layer, "hidden"]], "tokens": tokens[layer],
@@ -138,8 +182,8 @@ def mixture_nodes(seen, layer, router, values, tokens):
     return nodes
 
 
-def nodes_of(seen, layer, values, tokens, latent):
-    prefix = f"model.layers.{layer}.self_attn."
+def nodes_of(seen, layer, values, tokens, latent, block=""):
+    prefix = f"model.layers.{layer}.{block}self_attn."
     impl = prefix + ("mla_attn.mla_attn.impl." if latent else "attn.impl.")
     nodes = attention_nodes(seen, layer, prefix, impl, latent)
     groups = {"qkv_proj": ["q_proj", "k_proj", "v_proj"], "fused_qkv_a_proj": ["q_a_proj", "kv_a_proj_with_mqa"]}
@@ -151,8 +195,8 @@ def nodes_of(seen, layer, values, tokens, latent):
     for name in alone:
         nodes[prefix + name] = linear_node(seen, [prefix + name], name == "o_proj")
     if layer in tokens:
-        return nodes | mixture_nodes(seen, layer, router_weight(values, layer), values, tokens)
-    return nodes | mlp_nodes(seen, f"model.layers.{layer}.mlp.")
+        return nodes | mixture_nodes(seen, layer, router_weight(values, layer), values, tokens, block)
+    return nodes | mlp_nodes(seen, f"model.layers.{layer}.{block}mlp.")
 
 
 @torch.no_grad()
@@ -162,17 +206,25 @@ def make_case(models, name, out):
     ids = load_file(models / f"{name}.golden.safetensors")["ids"].long()
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
-        write_reference_folder(scratch, config, values)
+        layers, mtp = config["num_hidden_layers"], config.get("num_nextn_predict_layers", 0)
+        write_reference_folder(scratch, config, {n: w for n, w in values.items()
+                                                 if not any(n.startswith(f"model.layers.{layers + d}.") for d in range(mtp))})
         model = load_reference(scratch)
     seen, tokens, latent = Maxima(), {}, "kv_lora_rank" in config
     watch_linears(model, seen)
     watch_attention(model, seen, latent)
-    watch_experts(model, seen, tokens, values)
+    watch_experts(enumerate(model.model.layers), seen, tokens, values)
+    fused, rms = make_tiny_models.fused_layer, make_tiny_models.rms
+    watch_predictions(seen, tokens, values)
     for part in (ids[:CUT], ids[CUT:]):
-        model(part[None])
+        mtp_logits(model, values, part) if mtp else model(part[None])
+    make_tiny_models.fused_layer, make_tiny_models.rms = fused, rms
     nodes = {"lm_head": linear_node(seen, ["lm_head"])}
-    for layer in range(config["num_hidden_layers"]):
+    for layer in range(layers):
         nodes |= nodes_of(seen, layer, values, tokens, latent)
+    for layer in range(layers, layers + mtp):
+        nodes[f"model.layers.{layer}.eh_proj"] = linear_node(seen, [f"model.layers.{layer}.eh_proj"])
+        nodes |= nodes_of(seen, layer, values, tokens, latent, "mtp_block.")
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps({"ids": [ids[:CUT].tolist(), ids[CUT:].tolist()], "nodes": nodes}, indent=1) + "\n")
     print(f"{name}: {len(nodes)} nodes, tokens {tokens}")

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "cli/choose.h"
 #include "cli/inc_flags.h"
 #include "cli/measure_json.h"
 #include "cli/sample_flags.h"
@@ -23,7 +24,7 @@ namespace verb_measure {
 using base::ErrorKind;
 
 struct Flags {
-  std::string model, calibration, config, out, hessians;
+  std::string model, calibration, config, out, hessians, observer, mtp = "leave";
   SampleFlags samples;
   bool overwrite = false;
 };
@@ -47,9 +48,20 @@ void print(Session& session, report::Json json, const std::vector<std::filesyste
   session.print(json, paths_to_text(files));
 }
 
+void set_observer(formats::IncConfig& config, const std::string& name) {
+  if (name.empty()) return;
+  config.observer = choose<std::string>(name, "--observer",
+                                        {{"maxabs", "maxabs"},
+                                         {"maxabs_per_channel", "maxabs_per_channel"},
+                                         {"save", "save"},
+                                         {"shape", "shape"}});
+  if (config.mode == formats::IncMode::kShape) config.mode = formats::IncMode::kMeasure;
+}
+
 pipeline::MeasureJob job_of(Session& session, const Flags& flags) {
   auto job = begun<pipeline::MeasureJob>(session, flags);
   job.ranks = &session.ranks();
+  job.mtp = choose<bool>(flags.mtp, "--mtp", {{"leave", false}, {"measure", true}});
   std::string config = flags.config;
   if (const char* named = std::getenv("QUANT_CONFIG"); config.empty() && named != nullptr)
     config = named;
@@ -59,9 +71,11 @@ pipeline::MeasureJob job_of(Session& session, const Flags& flags) {
   job.out = flags.out;
   if (config.empty()) {
     job.config.mode = formats::IncMode::kMeasure;
+    set_observer(job.config, flags.observer);
     return job;
   }
   job.config = formats::read_inc_config(config);
+  set_observer(job.config, flags.observer);
   job.config_subject = config;
   if (!job.config.dump_stats_path && !flags.out.empty()) return job;
   const auto path = formats::resolve_dump_path(job.config, config);
@@ -119,6 +133,13 @@ Job declare(CLI::App& app) {
          "folder for VPTQ's Hessians (LAYER_qkv.pt ...) of what every linear reads, instead "
          "of ranges; whit quantize --hessian-path reads them")
       ->type_name("DIR");
+  app.add_option("--observer", flags->observer,
+                 "maxabs; maxabs_per_channel; save: every tensor as a torch file in OUT/tensors; "
+                 "shape: their extents; else the config's, or maxabs")
+      ->type_name("NAME");
+  app.add_option("--mtp", flags->mtp, "the layers that predict further tokens")
+      ->type_name("leave|measure")
+      ->capture_default_str();
   declare_sample_flags(app, flags->samples);
   app.add_flag("--overwrite", flags->overwrite, "replace the run's files that are there");
   return [flags](Session& session) { return run(session, *flags); };

@@ -19,9 +19,11 @@ using TorchEntries = std::map<std::string, tensor::Tensor, std::less<>>;
 // kUnsupported (big endian).
 TorchEntries read_torch_dict(std::string_view bytes, const std::string& subject);
 
-// What torch.save writes of such a dict, as a zip file: F32 and I64 tensors, those without extents
-// and of I64 as Python's integers. torch.load reads it with weights_only as well. The same bytes
-// for the same entries. Errors: kUnsupported for 4 GiB and more (subject given).
+// What torch.save writes of such a dict, as a zip file: F32, BF16, F16 and I64 tensors, those
+// without extents and of I64 as Python's integers. torch.load reads it with weights_only as well.
+// The same bytes for the same entries. Errors: kUnsupported for 4 GiB and more (subject given).
 std::string write_torch_dict(const TorchEntries& entries, const std::string& subject);
+// The same of one tensor that no dict holds.
+std::string write_torch_tensor(const tensor::Tensor& value, const std::string& subject);
 
 }  // namespace whit::formats

@@ -56,7 +56,8 @@ class Gqa {
                                               ActivationStore::Access::kWrite);
     const Qkv all{q, k, v};
     if (Observer* observer = run_.context.observer)
-      observer->attention(run_.layer, attention_args(spec_, alibi_, q, k, v));
+      observer->attention(run_.layer, attention_args(spec_, alibi_, q, k, v),
+                          starts_in(run_, tile));
     for_sequences(run_, tile, [&](std::int64_t row0, std::int64_t rows, std::int64_t) {
       attend({all[0].rows_of(row0, rows), all[1].rows_of(row0, rows), all[2].rows_of(row0, rows)},
              out->view().rows_of(row0, rows));

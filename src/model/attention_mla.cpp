@@ -107,7 +107,8 @@ class Mla {
       const ConstMatrixView shared =
           latent->view().sub(0, tile.rows, spec_.kv_rank, spec_.rope_dim);
       if (Observer* observer = run_.context.observer)
-        observer->attention(run_.layer, args_of(query->view(), y[0], shared));
+        observer->attention(run_.layer, args_of(query->view(), y[0], shared),
+                            starts_in(run_, tile));
       for_sequences(run_, tile, [&](std::int64_t row0, std::int64_t rows, std::int64_t) {
         attend(query->view().rows_of(row0, rows), y[0].rows_of(row0, rows),
                shared.rows_of(row0, rows));

@@ -130,4 +130,12 @@ void for_sequences(const LayerRun& run, const Tile& tile,
   }
 }
 
+std::vector<std::int64_t> starts_in(const LayerRun& run, const Tile& tile) {
+  const std::vector<std::int64_t>& all = run.context.sequences.starts;
+  std::vector<std::int64_t> starts;
+  for (std::int64_t s = tile.first_sequence; s <= tile.first_sequence + tile.sequences; ++s)
+    starts.push_back(all[static_cast<std::size_t>(s)] - tile.first_row);
+  return starts;
+}
+
 }  // namespace whit::model

@@ -88,5 +88,7 @@ const Serving::Cache* cache_rounding(const LayerRun& run);
 // Calls body(first row within the tile, rows, sequence) for each sequence of a tile that has rows.
 void for_sequences(const LayerRun& run, const Tile& tile,
                    const std::function<void(std::int64_t, std::int64_t, std::int64_t)>& body);
+// Rows of a tile at which its sequences begin, then the number of its rows.
+std::vector<std::int64_t> starts_in(const LayerRun& run, const Tile& tile);
 
 }  // namespace whit::model

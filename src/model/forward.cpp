@@ -115,6 +115,19 @@ void keep_mlp_input(LayerRun& run) {
   }
 }
 
+// Rows of kHidden, normed.
+tensor::Tensor normed_rows(ForwardContext& context, const std::optional<NormSpec>& spec,
+                           std::int64_t first_row, std::int64_t rows) {
+  compute::Memory& memory = context.backend.memory();
+  const auto hidden = context.store.lease(Slot::kHidden, first_row, rows, Access::kRead);
+  tensor::Tensor normed = memory.allocate({rows, hidden->view().cols}, Dtype::kF32);
+  if (const Norm norm(context, spec); norm)
+    norm.apply(hidden->view(), normed.matrix());
+  else
+    memory.copy(hidden->view(), normed.matrix());
+  return normed;
+}
+
 }  // namespace
 
 void forward_embedding(ForwardContext& context, const ModelSpec& spec) {
@@ -179,17 +192,16 @@ void forward_mtp_layer(ForwardContext& context, const ModelSpec& spec, const Lay
   forward_layer(context, layer);
 }
 
+tensor::Tensor forward_mtp_head_input(ForwardContext& context, const LayerSpec& layer,
+                                      std::int64_t first_row, std::int64_t rows) {
+  base::check(layer.mtp.has_value(), "forward_mtp_head_input: an MTP layer");
+  return normed_rows(context, layer.mtp->head_norm, first_row, rows);
+}
+
 tensor::Tensor forward_head_input(ForwardContext& context, const ModelSpec& spec,
                                   std::int64_t first_row, std::int64_t rows) {
   compute::Memory& memory = context.backend.memory();
-  tensor::Tensor normed = memory.allocate({rows, spec.hidden}, Dtype::kF32);
-  {
-    const auto hidden = context.store.lease(Slot::kHidden, first_row, rows, Access::kRead);
-    if (const Norm norm(context, spec.final_norm); norm)
-      norm.apply(hidden->view(), normed.matrix());
-    else
-      memory.copy(hidden->view(), normed.matrix());
-  }
+  tensor::Tensor normed = normed_rows(context, spec.final_norm, first_row, rows);
   if (spec.head_proj) {
     const WeightHandle proj = context.weights.linear(*spec.head_proj);
     tensor::Tensor narrow = memory.allocate({rows, spec.head_proj->out_features}, Dtype::kF32);

@@ -67,6 +67,9 @@ void forward_mtp_layer(ForwardContext& context, const ModelSpec& spec, const Lay
 // What the head reads of the rows of one tile: F32 [rows, head.in_features] on the device.
 tensor::Tensor forward_head_input(ForwardContext& context, const ModelSpec& spec,
                                   std::int64_t first_row, std::int64_t rows);
+// The same of an MTP layer that has just run.
+tensor::Tensor forward_mtp_head_input(ForwardContext& context, const LayerSpec& layer,
+                                      std::int64_t first_row, std::int64_t rows);
 // Final norm and head of the rows of one tile: logits F32 [rows, vocabulary] on the device.
 tensor::Tensor forward_head(ForwardContext& context, const ModelSpec& spec, std::int64_t first_row,
                             std::int64_t rows);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "compute/backend.h"
 #include "model/spec.h"
 #include "model/stage.h"
@@ -27,8 +29,10 @@ class Observer {
 
   // What one tile of a layer's attention works on, its sequences one below the other: queries and
   // keys rotated, as the product reads them; of keys and values the rows that are new to the cache.
-  // args.scale has not been applied. The result is what the output linear's stage reads.
-  virtual void attention(const LayerSpec& /*layer*/, const compute::AttentionArgs& /*args*/) {}
+  // args.scale has not been applied. The result is what the output linear's stage reads. `starts`:
+  // the rows at which its sequences begin, then their number; empty ones are among them.
+  virtual void attention(const LayerSpec& /*layer*/, const compute::AttentionArgs& /*args*/,
+                         std::span<const std::int64_t> /*starts*/) {}
   // One tile of what multi-head latent attention caches: [T, kv_rank + rope_dim], the normed latent
   // and the rotated key that all heads share.
   virtual void latent(const LayerSpec& /*layer*/, tensor::ConstMatrixView /*rows*/) {}

@@ -21,7 +21,8 @@ void CacheMaxima::see(const model::LayerSpec& layer, const compute::HeadView& he
   }
 }
 
-void CacheMaxima::attention(const model::LayerSpec& layer, const compute::AttentionArgs& args) {
+void CacheMaxima::attention(const model::LayerSpec& layer, const compute::AttentionArgs& args,
+                            std::span<const std::int64_t> /*starts*/) {
   if (caches_latent(layer) || args.k.data.rows == 0) return;
   see(layer, args.k, args.kv_heads, maxima_.key);
   see(layer, args.v, args.kv_heads, maxima_.value);

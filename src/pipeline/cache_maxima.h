@@ -12,7 +12,8 @@ class CacheMaxima final : public model::Observer {
  public:
   explicit CacheMaxima(compute::Backend& backend) : backend_(backend) {}
 
-  void attention(const model::LayerSpec& layer, const compute::AttentionArgs& args) override;
+  void attention(const model::LayerSpec& layer, const compute::AttentionArgs& args,
+                 std::span<const std::int64_t> starts) override;
   void latent(const model::LayerSpec& layer, tensor::ConstMatrixView rows) override;
 
   const MeasuredMaxima::Cache& maxima() const { return maxima_; }

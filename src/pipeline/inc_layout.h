@@ -5,7 +5,7 @@
 
 #include "formats/inc_config.h"
 #include "formats/inc_modules.h"
-#include "pipeline/inc_nodes.h"
+#include "pipeline/inc_tensors.h"
 #include "pipeline/maxima.h"
 #include "stats/ranges.h"
 
@@ -14,8 +14,9 @@ namespace whit::pipeline {
 // What a config measures of a model.
 class IncLayout {
  public:
+  // `mtp`: of the layers that predict further tokens, too.
   IncLayout(const model::ModelSpec& spec, bool fp8, const formats::IncConfig& config,
-            const std::string& subject);
+            const std::string& subject, bool mtp = false);
 
   // What a forward has to be watched for.
   WantedMaxima wanted() const;
@@ -26,14 +27,16 @@ class IncLayout {
   std::vector<std::string> modules() const;
   const std::vector<IncNode>& nodes() const { return nodes_; }
   bool selects(const IncNode& node) const;
+  bool selects_matrix(const IncNode& node, const char* list, std::size_t expert) const;
+  // Whether those outputs are measured that INC may leave out.
+  bool outputs_wanted() const;
 
  private:
-  bool selects_matrix(const IncNode& node, const char* list, std::size_t expert) const;
+  static void want(const IncNode& node, const IncTensor& tensor, WantedMaxima& wanted);
   void want(const IncNode& node, WantedMaxima& wanted) const;
-  bool outputs_wanted(const IncNode& node) const;
+  stats::Range range_of(const IncNode& node, const IncTensor& tensor,
+                        const MaximaObserver& seen) const;
   stats::OpRanges op_of(const IncNode& node, const MaximaObserver& seen) const;
-  void read_linear(const IncNode& node, const MaximaObserver& seen, stats::OpRanges& op) const;
-  void read_attention(const IncNode& node, const MaximaObserver& seen, stats::OpRanges& op) const;
   stats::MoeRanges moe_of(const IncNode& node, const MaximaObserver& seen) const;
   stats::Range stored(stats::Range range) const;
 

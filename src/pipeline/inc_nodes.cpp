@@ -18,14 +18,12 @@ class Builder {
  public:
   Builder(const model::ModelSpec& spec, bool fp8) : spec_(spec), fp8_(fp8) {}
 
-  std::vector<IncNode> build() {
-    for (const auto& layer : spec_.layers) {
-      layer_ = &layer;
-      std::visit([&](const auto& attention) { add_attention(attention); }, layer.attention);
-      std::visit([&](const auto& mlp) { add_mlp(mlp); }, layer.mlp);
-    }
+  std::vector<IncNode> build(bool mtp) {
+    for (const auto& layer : spec_.layers) add_layer(layer);
     layer_ = nullptr;
     nodes_.push_back({spec_.head_module, "ParallelLMHead", Kind::kLinear, {&spec_.head}, nullptr});
+    if (mtp)
+      for (const auto& layer : spec_.mtp_layers) add_prediction(layer);
     return std::move(nodes_);
   }
 
@@ -33,6 +31,23 @@ class Builder {
   // Files may leave the base prefix away; modules never do.
   std::string module_name(const std::string& module) const {
     return module.starts_with(spec_.base_prefix) ? module : spec_.base_prefix + module;
+  }
+
+  void add_layer(const model::LayerSpec& layer) {
+    layer_ = &layer;
+    std::visit([&](const auto& attention) { add_attention(attention); }, layer.attention);
+    std::visit([&](const auto& mlp) { add_mlp(mlp); }, layer.mlp);
+  }
+
+  // A head of its own, where it is stored; else it is the model's.
+  void add_prediction(const model::LayerSpec& layer) {
+    add_linear(layer.mtp->eh_proj, "Linear");
+    const std::size_t first = nodes_.size();
+    add_layer(layer);
+    const std::string prefix = module_name(layer.prefix);
+    for (std::size_t i = first; i < nodes_.size(); ++i)
+      nodes_[i].name.insert(prefix.size(), kPredictionBlock);
+    if (layer.mtp->head) add_linear(*layer.mtp->head, "ParallelLMHead");
   }
 
   void add_linear(const std::string& module, const char* class_name,
@@ -81,6 +96,7 @@ class Builder {
 
   void add_products(const std::string& impl) {
     add(impl + "matmul_qk", "Matmul", Kind::kMatmulQk);
+    add(impl + "softmax", "Softmax", Kind::kSoftmax);
     add(impl + "matmul_av", "Matmul", Kind::kMatmulAv);
     add(impl + "batch2block_matmul", "B2BMatmul", Kind::kToBlocks);
     add(impl + "block2batch_matmul", "B2BMatmul", Kind::kFromBlocks);
@@ -111,8 +127,8 @@ class Builder {
 
 }  // namespace
 
-std::vector<IncNode> inc_nodes(const model::ModelSpec& spec, bool fp8) {
-  return Builder(spec, fp8).build();
+std::vector<IncNode> inc_nodes(const model::ModelSpec& spec, bool fp8, bool mtp) {
+  return Builder(spec, fp8).build(mtp);
 }
 
 }  // namespace whit::pipeline

@@ -13,6 +13,7 @@ struct IncNode {
   enum class Kind : std::uint8_t {
     kLinear,
     kMatmulQk,
+    kSoftmax,
     kMatmulAv,
     kToBlocks,    // batch2block: queries, handed out to the blocks of the cache
     kFromBlocks,  // block2batch: results of blocks, added up
@@ -30,9 +31,13 @@ struct IncNode {
   const model::LayerSpec* layer = nullptr;        // of the others
 };
 
-// Of every decoder layer in order, then the head. `fp8`: whether weights are stored in FP8, which
+// Of every decoder layer in order, then the head; then, where `mtp`, of the layers that predict
+// further tokens, as vLLM's draft model calls them. `fp8`: whether weights are stored in FP8, which
 // gives experts other classes. `spec` outlives the nodes.
-std::vector<IncNode> inc_nodes(const model::ModelSpec& spec, bool fp8);
+std::vector<IncNode> inc_nodes(const model::ModelSpec& spec, bool fp8, bool mtp = false);
+
+// What vLLM puts between the prefix of a prediction layer and the names of its decoder block.
+inline constexpr const char* kPredictionBlock = "mtp_block.";
 
 // Name of an expert's matrices, its number less: "w13_list" (what the expert reads), "w2_list".
 inline constexpr const char* kExpertIn = "w13_list";

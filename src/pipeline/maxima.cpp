@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "pipeline/scores.h"
 
 namespace whit::pipeline {
 
@@ -19,8 +20,9 @@ using tensor::ConstMatrixView;
 
 namespace {
 
-constexpr std::array<std::string_view, 7> kOperandNames{
-    "query", "key", "value", "absorbed query", "latent key", "latent value", "mixture"};
+constexpr std::array<std::string_view, 10> kOperandNames{
+    "query",        "key",     "value",  "absorbed query", "latent key",
+    "latent value", "mixture", "scores", "logits",         "probabilities"};
 
 template <typename Map, typename Key>
 const Maxima& find_in(const Map& map, const Key& key) {
@@ -113,14 +115,11 @@ Range MaximaObserver::columns(ConstMatrixView x) const {
   return {most.begin(), most.end()};
 }
 
-void MaximaObserver::watch_input(const stats::TapId& site, ConstMatrixView x) {
-  rows_[site] += x.rows;
-  if (wanted_.inputs.contains(site))
-    fold(inputs_[site], columns(x), x.rows, stats::to_string(site));
-}
-
 void MaximaObserver::input(const model::Stage& stage, ConstMatrixView x) {
-  if (!stage.observed_before) watch_input(stage.site, x);
+  if (stage.observed_before) return;
+  rows_[stage.site] += x.rows;
+  if (wanted_.inputs.contains(stage.site))
+    fold(inputs_[stage.site], columns(x), x.rows, stats::to_string(stage.site));
 }
 
 void MaximaObserver::weight(const model::LinearSpec& linear, ConstMatrixView w) {
@@ -160,7 +159,8 @@ Range MaximaObserver::absorbed_query(const model::MlaSpec& spec, const HeadView&
   return range;
 }
 
-void MaximaObserver::attention(const model::LayerSpec& layer, const compute::AttentionArgs& args) {
+void MaximaObserver::attention(const model::LayerSpec& layer, const compute::AttentionArgs& args,
+                               std::span<const std::int64_t> starts) {
   const std::int64_t rows = args.q.data.rows;
   if (wanted_.operand(layer, Operand::kQuery))
     fold_operand(layer, Operand::kQuery,
@@ -178,6 +178,20 @@ void MaximaObserver::attention(const model::LayerSpec& layer, const compute::Att
   if (wanted_.operand(layer, Operand::kAbsorbedQuery))
     fold_operand(layer, Operand::kAbsorbedQuery,
                  absorbed_query(std::get<model::MlaSpec>(layer.attention), args.q), rows);
+  // The first query of a sequence sees one key only.
+  if (wanted_.operand(layer, Operand::kProbabilities))
+    fold_operand(layer, Operand::kProbabilities, {1}, rows);
+  watch_scores(layer, args, starts);
+}
+
+void MaximaObserver::watch_scores(const model::LayerSpec& layer, const compute::AttentionArgs& args,
+                                  std::span<const std::int64_t> starts) {
+  const bool scores = wanted_.operand(layer, Operand::kScores);
+  const bool logits = wanted_.operand(layer, Operand::kLogits);
+  if (!scores && !logits) return;
+  const ScoreMaxima most = score_maxima(backend_, args, starts);
+  if (scores) fold_operand(layer, Operand::kScores, {most.scores}, args.q.data.rows);
+  if (logits) fold_operand(layer, Operand::kLogits, {most.logits}, args.q.data.rows);
 }
 
 void MaximaObserver::latent(const model::LayerSpec& layer, ConstMatrixView x) {

@@ -23,6 +23,9 @@ enum class Operand : std::uint8_t {
   kLatentKey,      // MLA: what is cached, the normed latent and the shared rotated key
   kLatentValue,    // MLA: the latent alone
   kMixture,        // what the routed experts add
+  kScores,         // scaled products of queries and the keys that they see
+  kLogits,         // the same, capped and biased: what softmax reads
+  kProbabilities,
 };
 
 // Largest magnitudes of one tensor, and of how many rows of it.
@@ -66,16 +69,14 @@ class MaximaObserver final : public model::Observer {
   // Afterwards every rank knows what all of them saw.
   void merge(const Ranks& ranks);
 
-  // Of what the forward does not show: the head's.
-  void watch_input(const stats::TapId& site, tensor::ConstMatrixView x);
-
   bool wants_weight(const model::LinearSpec& linear) const override;
   bool wants_output(const model::LinearSpec& linear) const override;
   bool wants_mixture(const model::LayerSpec& layer) const override;
   void weight(const model::LinearSpec& linear, tensor::ConstMatrixView w) override;
   void input(const model::Stage& stage, tensor::ConstMatrixView x) override;
   void output(const model::LinearSpec& linear, tensor::ConstMatrixView y) override;
-  void attention(const model::LayerSpec& layer, const compute::AttentionArgs& args) override;
+  void attention(const model::LayerSpec& layer, const compute::AttentionArgs& args,
+                 std::span<const std::int64_t> starts) override;
   void latent(const model::LayerSpec& layer, tensor::ConstMatrixView rows) override;
   void mixture(const model::LayerSpec& layer, tensor::ConstMatrixView y) override;
 
@@ -88,6 +89,8 @@ class MaximaObserver final : public model::Observer {
   // Whether absorbed queries need its weight.
   bool is_expander(const model::LinearSpec& linear) const;
   stats::Range columns(tensor::ConstMatrixView x) const;
+  void watch_scores(const model::LayerSpec& layer, const compute::AttentionArgs& args,
+                    std::span<const std::int64_t> starts);
   stats::Range absorbed_query(const model::MlaSpec& spec, const compute::HeadView& q);
 
   compute::Backend& backend_;

@@ -15,6 +15,7 @@
 #include "formats/inc_config.h"
 #include "formats/inc_names.h"
 #include "model/activations.h"
+#include "model/observer.h"
 #include "model/spec.h"
 #include "model/weights.h"
 #include "pipeline/maxima.h"
@@ -25,17 +26,25 @@ namespace whit::pipeline {
 // One forward of whole sequences, layer by layer, watched or not; the same work either way, up to
 // the final norm. `after` is called after each layer with (done, total).
 struct WatchedForward {
+  using After = std::function<void(std::int64_t, std::int64_t)>;
+
   compute::Backend& backend;
   const model::ModelSpec& spec;
   model::WeightSource& weights;
   model::ActivationStore& store;
   const model::Sequences& sequences;
   Ranks ranks = Ranks(nullptr);
+  bool mtp = false;  // the layers that predict further tokens are counted in the total
 
-  void run(MaximaObserver* observer,
-           const std::function<void(std::int64_t, std::int64_t)>& after) const;
-  // What the head reads, its weight and, where wanted, its output.
-  void watch_head(MaximaObserver& observer) const;
+  void run(model::Observer* observer, const After& after) const;
+  // Then what the head reads, its weight and, where wanted, its output.
+  void watch_head(model::Observer& observer) const;
+  // Then those layers, and their heads.
+  void run_mtp(model::Observer& observer, const After& after) const;
+
+ private:
+  void watch_head(model::Observer& observer, const model::LinearSpec& head,
+                  const std::function<tensor::Tensor(const model::Tile&)>& input) const;
 };
 
 struct MeasureJob {
@@ -48,6 +57,7 @@ struct MeasureJob {
   data::SampleArgs samples;
   std::uint64_t max_memory_bytes = 0;  // 0: no limit
   bool overwrite = false;
+  bool mtp = false;  // measure the layers that predict further tokens as well
   // Who share the job, all with the same arguments; null: this process does all of it.
   comm::Communicator* ranks = nullptr;
 };
@@ -70,14 +80,15 @@ struct MeasureResult {
 };
 
 // Measures what the config selects over the calibration data and writes INC's files: JSON, NPZ and
-// mod_list of rank 0 of 1, and TOKENS.csv, the tokens that each module and expert saw. Weights and
-// hidden states of one layer are in memory, or hidden states in unlinked files of `out` where they
-// do not fit; the files' bytes depend neither on that nor on threads. Events: "samples",
-// "progress", "note", "warning". Of several ranks the root writes what one process would; the
-// others have no files in their results. Errors: those of draw_samples and load_spec; kInput
-// (subject: the config's key, or the tensor) for another mode and for what is not finite;
-// kUnsupported for observers that take no maxima; kUsage where `out` holds the run's files already;
-// kResource.
+// mod_list of rank 0 of 1, and TOKENS.csv, the tokens that each module and expert saw. The
+// observers save and shape take tensors or their extents instead (see TensorFiles), saved ones into
+// the folder `tensors` of `out`. Weights and hidden states of one layer are in memory, or hidden
+// states in unlinked files of `out` where they do not fit; the files' bytes depend neither on that
+// nor on threads. Events: "samples", "progress", "note", "warning". Of several ranks the root
+// writes what one process would; the others have no files in their results. Errors: those of
+// draw_samples and load_spec; kInput (subject: the config's key, or the tensor) for another mode
+// and for what is not finite; kUnsupported for save and shape on several ranks; kUsage where `out`
+// holds the run's files already; kResource.
 MeasureResult measure(const MeasureJob& job, compute::Backend& backend, base::EventSink& events,
                       const base::CancelToken& cancel);
 

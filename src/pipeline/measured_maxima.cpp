@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "formats/inc_measurement.h"
+#include "pipeline/inc_nodes.h"
 #include "pipeline/plan.h"
 
 namespace whit::pipeline {
@@ -65,6 +66,10 @@ float MeasuredMaxima::input(const model::LayerSpec& layer, const model::LinearSp
   for (const auto& [part, whole] : kFusedNames)
     if (linear.module.substr(dot + 1) == part)
       names.push_back(linear.module.substr(0, dot + 1) + std::string(whole));
+  if (layer.mtp)
+    for (std::size_t i = 0, end = names.size(); i < end; ++i)
+      if (names[i].starts_with(layer.prefix))
+        names.push_back(layer.prefix + kPredictionBlock + names[i].substr(layer.prefix.size()));
   for (const std::string& name : names)
     if (const auto op = ranges_.ops.find(name); !found && op != ranges_.ops.end())
       found = first_input(op->second);
@@ -73,7 +78,9 @@ float MeasuredMaxima::input(const model::LayerSpec& layer, const model::LinearSp
                       fmt::format("not measured; expected one of {}{}", names.front(),
                                   names.size() > 1 ? ", " + names.back() : ""));
     if (layer.mtp)
-      error.suggest("layers that predict further tokens are not measured: pass --mtp keep");
+      error.suggest(
+          "layers that predict further tokens are measured where that is asked for: pass --mtp "
+          "keep, or measure with --mtp measure");
     throw error;
   }
   if (*found <= 0)
@@ -104,7 +111,9 @@ std::optional<float> MeasuredMaxima::expert_input(const model::LayerSpec& layer,
 }
 
 MeasuredMaxima::Cache MeasuredMaxima::cache(const model::LayerSpec& layer) const {
-  const std::string attention = attention_module(layer);
+  std::string attention = attention_module(layer);
+  if (layer.mtp && attention.starts_with(layer.prefix))
+    attention.insert(layer.prefix.size(), kPredictionBlock);
   Cache found;
   for (const auto& [name, op] : ranges_.ops) {
     if (!name.starts_with(attention + ".")) continue;

@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "formats/inc_modules.h"
+#include "pipeline/inc_nodes.h"
 
 namespace whit::pipeline {
 
@@ -64,8 +65,16 @@ std::vector<Names> expert_names(const formats::ExpertMatrixName& matrix, std::in
   return {{prefix + "down_proj.weight"}, {prefix + "w2.weight"}};
 }
 
-std::vector<Names> candidates(const Checkpoint& checkpoint, const std::string& module,
+// Files do not tell a prediction layer's decoder block from the layer.
+std::string stored_module(std::string module) {
+  const auto at = module.find(std::string(".") + kPredictionBlock);
+  if (at != std::string::npos) module.erase(at + 1, std::string_view(kPredictionBlock).size());
+  return module;
+}
+
+std::vector<Names> candidates(const Checkpoint& checkpoint, const std::string& served,
                               std::int64_t first_expert) {
+  const std::string module = stored_module(served);
   std::vector<Names> found{{module + ".weight"}};
   if (const auto fused = fused_names(module); !fused.empty()) found.push_back(fused);
   if (const auto matrix = formats::parse_expert_matrix(module))

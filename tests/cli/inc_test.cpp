@@ -161,7 +161,20 @@ TEST(IncVerbs, MeasureRefusals) {
   const auto mode = whit({"measure", demo(), "--calibration", folder / "ids.jsonl", "--config",
                           folder / "c.json", "--min-sequence-length", "1"});
   EXPECT_EQ(mode.code, 3);
-  EXPECT_NE(mode.err.find("expected it, for ranges to be measured"), std::string::npos) << mode.err;
+  EXPECT_NE(mode.err.find("not MEASURE; expected it (or SHAPE)"), std::string::npos) << mode.err;
+  const auto observer = whit({"measure", demo(), "--calibration", folder / "ids.jsonl", "--out",
+                              folder / "o", "--observer", "mean"});
+  EXPECT_EQ(observer.code, 2);
+  EXPECT_NE(observer.err.find("expected one of maxabs, maxabs_per_channel, save, shape"),
+            std::string::npos)
+      << observer.err;
+  const auto shapes =
+      whit({"measure", demo(), "--calibration", folder / "ids.jsonl", "--out", folder / "o",
+            "--observer", "shape", "--mtp", "measure", "--min-sequence-length", "1"});
+  EXPECT_EQ(shapes.code, 0) << shapes.err;
+  EXPECT_NE(base::read_text_file(folder / "o/inc_output_hooks_shape_0_1.json")
+                .find("model.layers.6.mtp_block.self_attn.o_proj"),
+            std::string::npos);
   EXPECT_EQ(whit({"report"}).code, 2);
   EXPECT_EQ(whit({"report", "ranges", folder, "--csv", folder / "x.csv"}).code, 3);
   EXPECT_EQ(whit({"calibrate", "-d", folder / "ids.jsonl", "-o", folder / "o"}).code, 2);

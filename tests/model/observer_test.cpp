@@ -31,8 +31,12 @@ class Watcher final : public Observer {
     EXPECT_EQ(y.cols, linear.out_features);
     made[&linear] += y.rows;
   }
-  void attention(const LayerSpec&, const compute::AttentionArgs& args) override {
+  void attention(const LayerSpec&, const compute::AttentionArgs& args,
+                 std::span<const std::int64_t> starts) override {
     attended += args.q.data.rows;
+    ASSERT_GE(starts.size(), 2U);
+    EXPECT_EQ(starts.front(), 0);
+    EXPECT_EQ(starts.back(), args.q.data.rows);
     EXPECT_EQ(args.k.data.rows, args.q.data.rows);
   }
   void latent(const LayerSpec& layer, tensor::ConstMatrixView x) override {

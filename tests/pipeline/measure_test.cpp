@@ -13,6 +13,7 @@
 #include "numeric/float_codec.h"
 #include "pipeline/calibrate.h"
 #include "pipeline/measure_memory.h"
+#include "pipeline/measured_maxima.h"
 #include "pipeline/pipeline_demo.h"
 
 namespace whit::pipeline {
@@ -77,7 +78,9 @@ TEST_P(MeasuredTinyModels, ReachAsFarAsInTransformers) {
   const auto golden =
       MeasureJson::parse(base::read_text_file(kGolden / "maxima" / (name + ".json")));
   write_ids(golden["ids"]);
-  const auto result = run(job(kGolden / "model" / name, "out"));
+  auto measuring = job(kGolden / "model" / name, "out");
+  measuring.mtp = true;
+  const auto result = run(measuring);
   EXPECT_EQ(result.samples, 2);
   EXPECT_EQ(result.tokens, 40);
   auto nodes = nodes_of(result);
@@ -110,7 +113,7 @@ TEST_P(MeasuredTinyModels, ReachAsFarAsInTransformers) {
 INSTANTIATE_TEST_SUITE_P(Golden, MeasuredTinyModels,
                          ::testing::Values("llama_gqa_biases", "deepseek_fp8_yarn",
                                            "deepseek_no_q_lora_one_group", "mixtral_plain",
-                                           "qwen2_moe_shared"));
+                                           "qwen2_moe_shared", "gemma2_caps", "deepseek_two_mtp"));
 
 TEST_F(Measure, BytesDependOnNeitherThreadsNorMemory) {
   const auto model = kGolden / "model/qwen2_moe_shared";
@@ -177,6 +180,7 @@ TEST_F(Measure, TakesWhatTheConfigSelects) {
   const auto result = run(some);
   const auto nodes = nodes_of(result);
   EXPECT_FALSE(nodes.contains("lm_head"));
+  EXPECT_FALSE(nodes.contains("model.layers.0.self_attn.attn.impl.softmax"));
   for (const auto& [module, node] : nodes.items()) {
     EXPECT_FALSE(module.ends_with("mlp.gate") || module.ends_with("_cache")) << module;
     EXPECT_EQ(module.find("w13_list"), std::string::npos) << module;
@@ -227,9 +231,6 @@ TEST_F(Measure, Refusals) {
   some.config.mode = formats::IncMode::kQuantize;
   expect_error(base::ErrorKind::kInput, "not MEASURE", some);
   some.config.mode = formats::IncMode::kMeasure;
-  some.config.observer = "save";
-  expect_error(base::ErrorKind::kUnsupported, "save", some);
-  some.config.observer = "maxabs";
   some.max_memory_bytes = 1 << 20;
   expect_error(base::ErrorKind::kResource, "expected at least", some);
   some.max_memory_bytes = 0;
@@ -241,6 +242,32 @@ TEST_F(Measure, Refusals) {
   expect_error(base::ErrorKind::kUsage, "other ranks", some);
 }
 
+TEST_F(Measure, PredictionLayersAreMeasuredWhereThatIsAskedFor) {
+  write_ids(MeasureJson::parse("[[1,2,3,4,5,6,7,8,9]]"));
+  const auto model = kGolden / "model/deepseek_two_mtp";
+  auto some = job(model, "out");
+  const auto without_them = nodes_of(run(some));
+  for (const auto& [module, node] : without_them.items())
+    EXPECT_EQ(module.find("layers.2."), std::string::npos) << module;
+  some.out = folder_ / "mtp";
+  some.mtp = true;
+  const auto nodes = nodes_of(run(some));
+  EXPECT_TRUE(nodes.contains("model.layers.3.eh_proj"));
+  // Their quantizer finds them under the draft model's names.
+  const auto spec = model::load_spec(checkpoint::Checkpoint::open(model));
+  const MeasuredMaxima maxima(some.out);
+  const auto& layer = spec.mtp_layers.at(0);
+  const auto& attention = std::get<model::MlaSpec>(layer.attention);
+  const std::string prefix = "model.layers.2.mtp_block.self_attn.";
+  EXPECT_EQ(maxima.input(layer, attention.kv_a),
+            nodes[prefix + "fused_qkv_a_proj"]["inputs"][0][0][0].get<float>());
+  EXPECT_EQ(
+      maxima.cache(layer).key,
+      nodes[prefix + "mla_attn.mla_attn.impl.latent_cache_k"]["inputs"][0][0][0].get<float>());
+  const MeasuredMaxima without(folder_ / "out");
+  EXPECT_THROW(without.input(layer, attention.kv_a), base::Error);
+}
+
 TEST_F(Measure, AnInfiniteHiddenStateIsNamed) {
   const auto backend = compute::make_reference_backend();
   WantedMaxima wanted;
@@ -248,11 +275,13 @@ TEST_F(Measure, AnInfiniteHiddenStateIsNamed) {
   wanted.inputs.insert(site);
   MaximaObserver observer(*backend, wanted);
   tensor::Tensor x = backend->memory().allocate({2, 2}, tensor::Dtype::kF32);
-  observer.watch_input(site, x.matrix());
+  model::Stage stage;
+  stage.site = site;
+  observer.input(stage, x.matrix());
   EXPECT_EQ(observer.input(site).values, stats::Range{0});
   x.as<float>()[3] = std::nanf("");
   try {
-    observer.watch_input(site, x.matrix());
+    observer.input(stage, x.matrix());
     FAIL();
   } catch (const base::Error& error) {
     EXPECT_EQ(error.subject(), "layer 3 mlp_in");

@@ -21,6 +21,7 @@ MtpSpec prediction(const LayerSpec& layer, const ModelSpec& spec, float eps) {
   mtp.head_norm = norm(layer.prefix + "shared_head.norm", spec.hidden, eps);
   mtp.head = spec.head;
   mtp.head->module = layer.prefix + "shared_head.head";
+  mtp.head->reads.layer = layer.index;
   mtp.embedding = spec.embedding;
   mtp.embedding->module = layer.prefix + "embed_tokens";
   return mtp;
