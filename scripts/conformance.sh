@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 whit=$(realpath "$1")
 work=build-conformance
 mkdir -p "$work"
+# No bars, and nothing asked of a hub: every model here is a folder.
+export TQDM_DISABLE=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 TRANSFORMERS_VERBOSITY=error
 
 python=${PYTHON-}
 if [ -z "$python" ]; then

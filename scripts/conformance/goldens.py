@@ -4,7 +4,7 @@
     goldens.py [--shared DIR] [ROOM...]
 
 ROOM: folders of tests/golden, all unless named. Exits 1 where a file differs, or where one is in the repository that nobody
-makes. Bytes are compared; of arrays (.npy, .safetensors) with other bytes the numbers, floats to 1e-4 of the largest: another
+makes. Bytes are compared; of arrays (.npy, .safetensors, .pt) with other bytes the numbers, floats to 1e-4 of the largest: another
 processor adds in another order. DIR is ../shared: the real chat templates for renderings.json, and the demo model's references.
 What is not made is listed with the reason.
 """
@@ -43,7 +43,10 @@ def run(script, *arguments):
 def arrays(path):
     if path.suffix == ".npy":
         return {"": numpy.load(path)}
-    tensors = safetensors.torch.load_file(path)
+    if path.suffix in (".pt", ".bin"):
+        tensors = {name: torch.as_tensor(value) for name, value in torch.load(path, weights_only=True).items()}
+    else:
+        tensors = safetensors.torch.load_file(path)
     return {name: (t.float() if t.is_floating_point() else t).numpy() for name, t in tensors.items()}
 
 
@@ -69,7 +72,7 @@ def difference(old, new):
         return "not in the repository"
     if old.read_bytes() == new.read_bytes():
         return None
-    if old.suffix in (".npy", ".safetensors", ".bin"):
+    if old.suffix in (".npy", ".safetensors", ".bin", ".pt"):
         return array_difference(old, new)
     if old.suffix != ".json":
         return f"{old.stat().st_size} bytes, made anew {new.stat().st_size}, other contents"
@@ -105,7 +108,7 @@ def make_jinja(out, shared):
 def make_data(out, _):
     run("scripts/goldens/make_dataset_files.py", "parquet", out)
     run("scripts/goldens/make_dataset_files.py", "pickle", out, "pandas3")
-    for path in out.glob("pandas3-p[234].pkl"):
+    for path in out.glob("pandas3-p[34].pkl"):
         path.unlink()
 
 
@@ -130,6 +133,11 @@ def make_maxima(out, _):
     run("scripts/goldens/make_maxima_golden.py", GOLDEN / "model", out)
 
 
+def make_vptq(out, _):
+    run("scripts/goldens/make_vptq_golden.py", out)
+    run("scripts/goldens/make_vptq_hessian.py", out)
+
+
 def make_demo(out, shared):
     run("tests/golden/moe-15m/make_evaluation.py", out / "evaluation.json")
     reference = shared / "models/moe-15m/reference"
@@ -142,7 +150,8 @@ def make_demo(out, shared):
 
 
 MAKERS = {"text": make_text, "jinja": make_jinja, "data": make_data, "gptq": make_gptq, "packed": make_packed,
-          "inc": make_inc, "model": make_model, "maxima": make_maxima, "moe-15m": make_demo}
+          "inc": make_inc, "model": make_model, "maxima": make_maxima, "moe-15m": make_demo,
+          "vptq": make_vptq}
 
 
 def compare(room, made, reasons):

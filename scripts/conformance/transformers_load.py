@@ -21,6 +21,17 @@ from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 IDS = [0, 480, 729, 439, 94, 491, 61, 267, 61, 156, 18, 285, 42, 88, 343, 265]
 
 
+def as_loaded(decoded: dict, packed: dict) -> dict[str, torch.Tensor]:
+    """`decoded` with each product of code and scale rounded to the dtype of the scale, in which the package multiplies:
+    that of the model where it is a narrow one, BF16 where it is float32."""
+    rounded = dict(decoded)
+    for name, scale in packed.items():
+        weight = name.removesuffix("_scale")
+        if name.endswith(".weight_scale") and weight in decoded:
+            rounded[weight] = decoded[weight].to(scale.dtype).float()
+    return rounded
+
+
 def decoded_tensors(folder: pathlib.Path) -> dict[str, torch.Tensor]:
     tensors = {}
     for shard in sorted(folder.glob("*.safetensors")):
@@ -93,7 +104,7 @@ def differences(whit: str, out: pathlib.Path, ids: list[int] = IDS) -> list[str]
         decoded = decoded_tensors(folder / "f32")
         packed = AutoModelForCausalLM.from_pretrained(
             out, dtype=stored, quantization_config=CompressedTensorsConfig(dequantize=True))
-        errors = compare_parameters(packed, decoded)
+        errors = compare_parameters(packed, as_loaded(decoded, decoded_tensors(out)))
         plain = AutoModelForCausalLM.from_pretrained(folder / "f32", dtype=torch.float32,
                                                      experts_implementation="eager")
         theirs = logits_of(plain, ids)

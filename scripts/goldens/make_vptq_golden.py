@@ -1,7 +1,7 @@
 """tests/golden/vptq/package: linears that the vptq package packed; .../dequantized: what it makes of them in fp32.
 
     pip install torch safetensors accelerate transformers && pip install --no-deps vptq==0.0.5.post1
-    python scripts/goldens/make_vptq_golden.py
+    python scripts/goldens/make_vptq_golden.py [OUT]
 """
 import json
 import pathlib
@@ -22,7 +22,7 @@ ABSORBED = {"sixteen": ((-1, 1), (-1, 65536), -1, 0, 1, False), "eleven_and_ten"
 
 
 def main():
-    folder = ROOT / "tests/golden/vptq/package"
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "tests/golden/vptq") / "package"
     for made in (folder, folder.parent / "dequantized"):
         made.mkdir(parents=True, exist_ok=True)
     tensors, entries = {}, {}

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "base/nearest.h"
+#include "cli/other_tools.h"
 #include "cli/recipe_file.h"
 
 namespace whit::cli {
@@ -62,9 +63,12 @@ void refuse_extras(const CLI::App& app) {
   base::Error error(
       ErrorKind::kUsage, name,
       fmt::format("an unknown flag; expected one that {} --help lists", app.get_name()));
-  const auto guess = base::nearest(name.substr(std::min(name.find_first_not_of('-'), name.size())),
-                                   flag_names(app));
-  if (!guess.empty()) error.suggest("did you mean --" + guess + "?");
+  const std::string bare = name.substr(std::min(name.find_first_not_of('-'), name.size()));
+  if (const auto instead = instead_of(bare); !instead.empty()) {
+    error.suggest(std::string(instead));
+  } else if (const auto guess = base::nearest(bare, flag_names(app)); !guess.empty()) {
+    error.suggest("did you mean --" + guess + "?");
+  }
   throw error;
 }
 

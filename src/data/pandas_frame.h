@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -18,6 +19,8 @@ struct ArrowTexts {
   std::size_t offset_bytes = 4;  // 4: string, 8: large_string
   std::string_view validity;     // empty: all are there
   std::string_view offsets, bytes;
+  // Bytes that the pickle holds as text, as protocol 2 does; the others are the document's.
+  std::vector<std::shared_ptr<const std::string>> decoded;
 };
 
 // The names that pickled pandas tables consist of, those of NumPy and Arrow among them.

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "data/pandas_frame.h"
@@ -121,7 +122,7 @@ std::uint64_t load_offset(const ArrowTexts& texts, std::uint64_t index) {
 }
 
 // py_buffer(bytes), or None.
-std::string_view read_buffer(const Document& document, ValueId id) {
+std::string_view read_buffer(const Document& document, ValueId id, ArrowTexts& texts) {
   if (document.kind(id) == Kind::kNone) return {};
   if (call_of(document, id) != "pyarrow.lib py_buffer") {
     document.refuse(id, "a buffer of Arrow", "pyarrow.lib.py_buffer");
@@ -130,10 +131,7 @@ std::string_view read_buffer(const Document& document, ValueId id) {
   if (arguments.size() != 1) document.refuse(id, "a buffer of Arrow", "one argument");
   std::shared_ptr<const std::string> decoded;
   const std::string_view bytes = pickle::read_bytes(document, arguments[0], decoded);
-  if (decoded) {
-    fail(ErrorKind::kUnsupported, document.subject(),
-         "an array of Arrow in a pickle of protocol 2; expected protocol 3 or later");
-  }
+  if (decoded) texts.decoded.push_back(std::move(decoded));
   return bytes;
 }
 
@@ -157,9 +155,13 @@ ArrowTexts read_arrow_array(const Document& document, ValueId id) {
   if (length < 0 || offset < 0 || buffers.size() != 3) {
     document.refuse(outer[0], "an array of Arrow", "a length, an offset and three buffers");
   }
-  ArrowTexts texts{static_cast<std::uint64_t>(length), static_cast<std::uint64_t>(offset),
-                   type == "string" ? 4U : 8U,         read_buffer(document, buffers[0]),
-                   read_buffer(document, buffers[1]),  read_buffer(document, buffers[2])};
+  ArrowTexts texts;
+  texts.length = static_cast<std::uint64_t>(length);
+  texts.offset = static_cast<std::uint64_t>(offset);
+  texts.offset_bytes = type == "string" ? 4U : 8U;
+  texts.validity = read_buffer(document, buffers[0], texts);
+  texts.offsets = read_buffer(document, buffers[1], texts);
+  texts.bytes = read_buffer(document, buffers[2], texts);
   // Both are below 2^63, so the sum cannot wrap.
   const std::uint64_t end = texts.length + texts.offset;
   if (texts.length > 0 && end >= texts.offsets.size() / texts.offset_bytes) {

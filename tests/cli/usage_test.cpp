@@ -42,6 +42,8 @@ TEST(Usage, MalformedRequestsEndWith2) {
   expect_error({"inspekt", demo()}, 2, {"inspekt: ", "did you mean whit inspect?"});
   expect_error({"inspect", demo(), "--jsn"}, 2, {"--jsn: ", "did you mean --json?"});
   expect_error({"quantize", demo(), "x", "--grup-size", "64"}, 2, {"did you mean --group-size?"});
+  expect_error({"quantize", demo(), "x", "--num_gpus", "8"}, 2,
+               {"--num-gpus: ", "mpirun -n N whit"});
   expect_error({"inspect"}, 2, {"MODEL"});
   expect_error({"inspect", demo(), "more"}, 2, {"more: "});
   expect_error({"inspect", demo(), "--threads", "many"}, 2, {"--threads"});

@@ -28,7 +28,7 @@ TEST(Golden, PicklesOfAllVersionsOfPandas) {
       table_row(nullptr, "q3", 4, -2.0, {4, 5, 6}, true),
   };
   for (const char* name : {"pandas10-p2.pkl", "pandas13-p4.pkl", "pandas15-p3.pkl",
-                           "pandas22-p5.pkl", "pandas3-p5.pkl"}) {
+                           "pandas22-p5.pkl", "pandas3-p2.pkl", "pandas3-p5.pkl"}) {
     const auto rows = open_rows(kGolden / name, {});
     EXPECT_EQ(rows->format(), "pandas pickle");
     EXPECT_EQ(all_rows(*rows), expected) << name;

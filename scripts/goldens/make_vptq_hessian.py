@@ -1,13 +1,15 @@
 """tests/golden/vptq/*.pt: a Hessian of three columns as VPTQ's collector saves it, in torch's zip file and in the
 layout before it, and the factor of its inverse as VPTQ's tool saves that.
 
-    python vptq_hessian.py
+    python make_vptq_hessian.py [OUT]
 """
 import pathlib
+import sys
 
 import torch
 
-out = pathlib.Path(__file__).resolve().parent.parent.parent / "tests/golden/vptq"
+root = pathlib.Path(__file__).resolve().parent.parent.parent
+out = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else root / "tests/golden/vptq")
 out.mkdir(parents=True, exist_ok=True)
 mean = torch.tensor([0.5, -1, 2])
 saved = {"flatH": torch.tensor([2, 0.5, 3, -0.25, 0.75, 1]), "mu": mean, "n": 3, "ct": 4096}
