@@ -7,6 +7,8 @@
 #include "cli/choose.h"
 #include "cli/session.h"
 #include "cli/verb.h"
+#include "formats/packed_reader.h"
+#include "model/inventory.h"
 #include "pipeline/run.h"
 #include "runtime/convert.h"
 
@@ -34,6 +36,32 @@ tensor::Dtype dtype_of(const std::string& name) {
              "{}; expected f32, bf16, f16, fp8-channel or fp8-block", name);
 }
 
+// Whether what linears read is to be scaled as the source has it. What the source keeps
+// unquantized then stays so, for it has no such scale.
+bool keeps_input_scales(Session& session, const checkpoint::Checkpoint& checkpoint,
+                        scheme::Strategy strategy, pipeline::Recipe& recipe) {
+  const formats::PackedReader packed(checkpoint);
+  bool any = false;
+  std::vector<std::string> plain;
+  const auto spec = model::load_spec(checkpoint);
+  for (const auto* layers : {&spec.layers, &spec.mtp_layers})
+    for (const auto& layer : *layers)
+      for (const auto* linear : model::linears_of(layer)) {
+        if (!linear->quantizable) continue;
+        any = any || packed.input_scale(linear->module).has_value();
+        if (!packed.is_quantized(linear->module)) plain.push_back(linear->module);
+      }
+  if (!any) return false;
+  if (strategy == scheme::Strategy::kBlock) {
+    session.warn(
+        "the source's scales of activations are left out: beside blocks, servers scale them at run "
+        "time");
+    return false;
+  }
+  recipe.ignore.insert(recipe.ignore.end(), plain.begin(), plain.end());
+  return true;
+}
+
 // Weights that are FP8 blocks stay as exact as they are: decoded in fp32, scaled anew.
 int run_fp8(Session& session, const Flags& flags, scheme::Strategy strategy) {
   pipeline::RunArgs args;
@@ -50,8 +78,11 @@ int run_fp8(Session& session, const Flags& flags, scheme::Strategy strategy) {
   args.output = flags.out;
   args.existing =
       flags.overwrite ? pipeline::ExistingOutput::kOverwrite : pipeline::ExistingOutput::kRefuse;
-  pipeline::validate(args.recipe);
   const auto checkpoint = checkpoint::Checkpoint::open(session.model_folder(flags.model));
+  args.recipe.fp8.stored_scales = keeps_input_scales(session, checkpoint, strategy, args.recipe);
+  if (args.recipe.fp8.stored_scales)
+    args.recipe.fp8.activations = pipeline::Fp8Activations::kStatic;
+  pipeline::validate(args.recipe);
   const auto result =
       pipeline::run(checkpoint, args, session.backend(), session.events(), session.cancel());
   const std::int64_t tensors = result.tensors_quantized + result.tensors_copied;

@@ -41,7 +41,22 @@ void require_float8(const scheme::QuantArgs& args, const std::string& subject) {
        args.type == scheme::NumberType::kInt ? "int" : "float", args.num_bits);
 }
 
+// DeepSeek's files say _inv of a scale that is none.
+std::string input_scale_name(const checkpoint::Checkpoint& checkpoint,
+                             const QuantizationConfig& config, const std::string& module) {
+  if (config.quant_method == "inc") return module + ".scale_input";
+  const std::string inverse = module + ".input_scale_inv";
+  return checkpoint.has(inverse) ? inverse : module + ".input_scale";
+}
+
 }  // namespace
+
+std::optional<PackedReader::InputScale> PackedReader::input_scale(const std::string& module) const {
+  if (!state_->config || !is_quantized(module)) return std::nullopt;
+  const std::string name = input_scale_name(state_->checkpoint, *state_->config, module);
+  if (!state_->checkpoint.has(name)) return std::nullopt;
+  return InputScale{positive_scale(state_->checkpoint, name), codes_of(*state_->config).limit};
+}
 
 std::optional<scheme::Float8Rounding> PackedReader::input_rounding(
     const std::string& module) const {
@@ -55,8 +70,7 @@ std::optional<scheme::Float8Rounding> PackedReader::input_rounding(
   require_float8(args, subject);
   scheme::Float8Rounding rounding = codes_of(*config);
   if (!args.dynamic) {
-    const bool inc = config->quant_method == "inc";
-    const std::string name = module + (inc ? ".scale_input" : ".input_scale");
+    const std::string name = input_scale_name(state_->checkpoint, *config, module);
     if (args.strategy != Strategy::kTensor)
       fail(ErrorKind::kUnsupported, subject, "static by {}; expected static by tensor",
            scheme::name_of(args.strategy));

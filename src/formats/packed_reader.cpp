@@ -16,27 +16,18 @@ namespace {
 
 using tensor::Dtype;
 
-constexpr std::array<std::string_view, 21> kSuffixes{"centroids.weight",
-                                                     "indices",
-                                                     "input_scale",
-                                                     "input_zero_point",
-                                                     "outlier_centroids.weight",
-                                                     "outlier_indices",
-                                                     "perm",
-                                                     "quant_input.scale_inv",
-                                                     "res_centroids.weight",
-                                                     "res_indices",
-                                                     "scale_input",
-                                                     "scale_weight",
-                                                     "weight",
-                                                     "weight_bias",
-                                                     "weight_g_idx",
-                                                     "weight_global_scale",
-                                                     "weight_packed",
-                                                     "weight_scale",
-                                                     "weight_scale_inv",
-                                                     "weight_shape",
-                                                     "weight_zero_point"};
+constexpr std::array<std::string_view, 22> kSuffixes{
+    "centroids.weight",      "indices",
+    "input_scale",           "input_scale_inv",
+    "input_zero_point",      "outlier_centroids.weight",
+    "outlier_indices",       "perm",
+    "quant_input.scale_inv", "res_centroids.weight",
+    "res_indices",           "scale_input",
+    "scale_weight",          "weight",
+    "weight_bias",           "weight_g_idx",
+    "weight_global_scale",   "weight_packed",
+    "weight_scale",          "weight_scale_inv",
+    "weight_shape",          "weight_zero_point"};
 
 bool is_float8(Dtype dtype) {
   return dtype == Dtype::kF8E4M3 || dtype == Dtype::kF8E5M2;

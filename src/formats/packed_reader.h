@@ -40,6 +40,13 @@ class PackedReader {
   // How a server rounds what `module` reads; nullopt: not at all. Errors: kInput where a static
   // scale is missing or not positive; kUnsupported for other numbers than FP8.
   std::optional<scheme::Float8Rounding> input_rounding(const std::string& module) const;
+  // The scale that is stored for what `module` reads, whatever the config says of it, and the
+  // largest code that it was made for; nullopt: there is none. Errors: kInput where it is not
+  // positive.
+  struct InputScale {
+    float scale = 1, limit = 0;
+  };
+  std::optional<InputScale> input_scale(const std::string& module) const;
   // The same of what the cache of an attention ("model.layers.0.self_attn") keeps: k_scale and
   // v_scale, or kv_scale, of the attention or of its k_proj and v_proj; with k_scale alone it is
   // both.

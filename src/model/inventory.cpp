@@ -91,6 +91,15 @@ ScaleGrid plain_grid(const Checkpoint& checkpoint, const std::string& name,
              tensor::to_string(found), weight[0]);
 }
 
+// Scales of what a linear in FP8 reads, under the two names that they have.
+void add_input_scales(const Checkpoint& checkpoint, const std::string& weight,
+                      InventoryReport& report) {
+  const std::string module = weight.substr(0, weight.rfind('.'));
+  for (const char* suffix : {".input_scale", ".input_scale_inv"})
+    if (const std::string name = module + suffix; checkpoint.has(name))
+      report.companions[name] = weight;
+}
+
 void check_stored(const Checkpoint& checkpoint, const TensorSpec& spec, InventoryReport& report) {
   const checkpoint::TensorInfo& info = checkpoint.info(spec.name);
   if (info.shape != spec.shape)
@@ -104,6 +113,7 @@ void check_stored(const Checkpoint& checkpoint, const TensorSpec& spec, Inventor
     case Dtype::kF8E4M3:
       if (spec.shape.size() == 2) {
         report.companions[scale_grid_of(checkpoint, spec.name).name] = spec.name;
+        add_input_scales(checkpoint, spec.name, report);
         return;
       }
       [[fallthrough]];

@@ -57,7 +57,18 @@ void Fp8Quantizer::write_cache(const model::LayerSpec& layer, const MeasuredMaxi
 std::optional<float> Fp8Quantizer::measured_scale(const model::LayerSpec& layer,
                                                   const model::LinearSpec& linear) const {
   if (!plan_.bound.inputs || plan_.bound.inputs->dynamic) return std::nullopt;
+  if (plan_.bound.recipe.fp8.stored_scales) return stored_scale(linear);
   return input_scale(measured_.value().input(layer, linear));
+}
+
+// The largest code stays what it was.
+float Fp8Quantizer::stored_scale(const model::LinearSpec& linear) const {
+  const auto stored = source_.input_scale(linear.module);
+  if (!stored)
+    base::fail(base::ErrorKind::kInput, linear.module + ".input_scale",
+               "missing; expected the scale of static activations, which other linears have");
+  const double limit = quant::code_limit(args_.target);
+  return static_cast<float>(double{stored->scale} * double{stored->limit} / limit);
 }
 
 std::vector<WeightRecord> Fp8Quantizer::write_layer(const model::LayerSpec& layer, bool kept,

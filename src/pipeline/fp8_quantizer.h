@@ -42,6 +42,7 @@ class Fp8Quantizer {
  private:
   std::optional<float> measured_scale(const model::LayerSpec& layer,
                                       const model::LinearSpec& linear) const;
+  float stored_scale(const model::LinearSpec& linear) const;
   std::optional<float> shared_maximum(const model::LayerSpec& layer,
                                       const model::LinearSpec& linear);
 

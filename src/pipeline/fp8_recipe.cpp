@@ -91,7 +91,8 @@ void validate_fp8(const Recipe& recipe) {
          "--weight-scales tensor");
   if (recipe.format == WeightFormat::kHfFp8) validate_hf_fp8(recipe);
   if (recipe.format == WeightFormat::kInc) validate_inc(recipe);
-  if ((fixed || fp8.kv_cache) && recipe.calibration.empty() && fp8.measurements.empty())
+  if ((fixed || fp8.kv_cache) && recipe.calibration.empty() && fp8.measurements.empty() &&
+      !fp8.stored_scales)
     throw base::Error(ErrorKind::kUsage, "--calibration",
                       fmt::format("absent; expected a file of text for {}",
                                   fixed ? "static activations" : "scales of the KV cache"))

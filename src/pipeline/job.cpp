@@ -102,6 +102,7 @@ ordered_json describe_job(const checkpoint::Checkpoint& source, const Plan& plan
       {"kv_cache", recipe.fp8.kv_cache},
       {"fp8_device", scheme::name_of(recipe.fp8.target.device)},
       {"scale_method", recipe.fp8.scale_method},
+      {"stored_scales", recipe.fp8.stored_scales},
       {"vectors", recipe.method == Method::kVptq ? formats::to_json(quantization_of(plan))
                                                  : ordered_json(nullptr)},
       {"kmeans",

@@ -65,6 +65,8 @@ struct Fp8Recipe {
   // How scales come of maxima; unset: the maximum becomes the largest code.
   std::string scale_method;  // "MAXABS_POW2"
   fs::path measurements;     // INC's files, instead of calibration text
+  // Static scales are the source's own, in proportion to the largest codes of then and now.
+  bool stored_scales = false;
 };
 
 // What --method vptq makes (docs/methods/vptq.md).
@@ -142,7 +144,9 @@ struct BoundRecipe {
   scheme::Scheme scheme() const { return {weights, inputs}; }
   // Whether FP8 needs maxima of hidden states, and whether it must see them to find them.
   bool needs_maxima() const { return (inputs && !inputs->dynamic) || recipe.fp8.kv_cache; }
-  bool sees_maxima() const { return needs_maxima() && recipe.fp8.measurements.empty(); }
+  bool sees_maxima() const {
+    return needs_maxima() && recipe.fp8.measurements.empty() && !recipe.fp8.stored_scales;
+  }
 };
 
 // `model_dtype`: what config.json names ("float16"). Errors: kUsage where patterns match nothing or

@@ -151,6 +151,28 @@ TEST(IncVerbs, CalibrateUnifyReport) {
             std::string::npos);
 }
 
+// Static scales go along where a server reads them, and are warned of where none does.
+TEST(IncVerbs, ConvertKeepsScalesOfActivations) {
+  const auto folder = scratch();
+  const std::string source = folder / "static";
+  whit_json({"quantize", demo(), source, "--method", "fp8", "--format", "hf-fp8", "--weight-scales",
+             "tensor", "--activations", "static", "--mtp", "keep", "--calibration",
+             std::string(WHIT_SOURCE_DIR) + "/demo/text/calibration.jsonl",
+             "--num-calibration-samples", "2", "--max-sequence-length", "64"});
+  whit_json({"convert", source, folder / "channel", "--to", "fp8-channel", "--target", "gaudi2"});
+  const auto config = nlohmann::json::parse(base::read_text_file(folder / "channel/config.json"));
+  const auto& group = config["quantization_config"]["config_groups"]["group_0"];
+  EXPECT_EQ(group["weights"]["strategy"], "channel");
+  EXPECT_EQ(group["input_activations"]["strategy"], "tensor");
+  EXPECT_EQ(group["input_activations"]["dynamic"], false);
+  const auto index = base::read_text_file(folder / "channel/model.safetensors.index.json");
+  EXPECT_NE(index.find("model.layers.1.self_attn.o_proj.input_scale"), std::string::npos);
+  EXPECT_EQ(index.find("model.layers.6.self_attn.o_proj.input_scale"), std::string::npos);
+  const auto blocks = whit({"convert", source, folder / "block", "--to", "fp8-block"});
+  EXPECT_EQ(blocks.code, 0);
+  EXPECT_NE(blocks.err.find("scales of activations are left out"), std::string::npos) << blocks.err;
+}
+
 TEST(IncVerbs, MeasureRefusals) {
   const auto folder = scratch();
   base::write_file_atomic(folder / "ids.jsonl", "{\"input_ids\": [5, 77, 901, 1200, 33]}\n");

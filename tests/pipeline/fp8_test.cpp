@@ -212,6 +212,42 @@ TEST_F(Fp8Run, Gaudi2sBlocksAreHalved) {
             2 * scale_of(source, module + ".weight_scale_inv"));
 }
 
+TEST_F(Fp8Run, ConversionsScaleActivationsAlong) {
+  Recipe fixed = fp8(Fp8Activations::kStatic, Strategy::kTensor);
+  fixed.format = WeightFormat::kHfFp8;
+  quantize("source", fixed);
+  Recipe channels = fp8(Fp8Activations::kStatic, Strategy::kChannel);
+  channels.calibration.clear();
+  channels.fp8.stored_scales = true;
+  const auto source = checkpoint::Checkpoint::open(folder_ / "source");
+  const auto backend = compute::make_cpu_backend(2);
+  base::NullSink events;
+  const base::CancelToken never;
+  run(source, {channels, folder_ / "same", ExistingOutput::kRefuse}, *backend, events, never);
+  channels.fp8.target.device = scheme::Fp8Device::kGaudi2;
+  run(source, {channels, folder_ / "g2", ExistingOutput::kRefuse}, *backend, events, never);
+  const auto same = checkpoint::Checkpoint::open(folder_ / "same");
+  const auto g2 = checkpoint::Checkpoint::open(folder_ / "g2");
+  std::size_t scales = 0;
+  for (const auto& name : source.names()) {
+    if (!name.ends_with(".input_scale")) continue;
+    ++scales;
+    const float before = scale_of(source, name);
+    EXPECT_EQ(scale_of(same, name), before) << name;
+    EXPECT_FLOAT_EQ(scale_of(g2, name), before * 448 / 240) << name;
+  }
+  EXPECT_GT(scales, 100U);
+  for (const auto& check : formats::verify(g2, &source)) EXPECT_TRUE(check.ok) << check.detail;
+  // Of a source without them, the linear is named.
+  try {
+    quantize("none", channels);
+    FAIL();
+  } catch (const base::Error& error) {
+    EXPECT_NE(std::string(error.what()).find("input_scale: missing"), std::string::npos)
+        << error.what();
+  }
+}
+
 TEST_F(Fp8Run, RefusesWhatNoLoaderReads) {
   const auto refused = [&](const Recipe& bad, const std::string& flag) {
     try {
