@@ -119,6 +119,13 @@ bool PackedReader::is_quantized(const std::string& module) const {
   return state_->modules.count(module) != 0;
 }
 
+bool PackedReader::has_float8() const {
+  return std::any_of(state_->modules.begin(), state_->modules.end(), [](const auto& module) {
+    return module.second.storage == Storage::kFloat8 ||
+           module.second.storage == Storage::kIncFloat8;
+  });
+}
+
 std::vector<std::string> PackedReader::modules() const {
   std::vector<std::string> names;
   for (const auto& [name, found] : state_->modules) names.push_back(name);

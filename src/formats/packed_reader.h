@@ -33,6 +33,8 @@ class PackedReader {
   // comes back with one scale for each element; one scale for the tensor as one for each row.
   std::optional<scheme::QuantizedWeight> read(const std::string& module) const;
   bool is_quantized(const std::string& module) const;
+  // Whether any module's weight is FP8 codes.
+  bool has_float8() const;
   // Modules with quantized tensors, sorted; those of formats that `read` refuses included.
   std::vector<std::string> modules() const;
   // Tensor names that belong to quantized modules (packed, scales, shapes, zero points), sorted.

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "formats/inc_measurement.h"
+#include "formats/packed_reader.h"
 #include "model/forward.h"
 #include "model/inventory.h"
 #include "model/shares.h"
@@ -66,12 +67,6 @@ void prepare_measurements(const MeasureJob& job, const formats::IncRun& run) {
          own ? "a folder without the run's files, or --overwrite"
              : "a folder without files of the same run for other ranks");
   }
-}
-
-bool stored_in_fp8(const checkpoint::Checkpoint& checkpoint) {
-  const auto& names = checkpoint.names();
-  return std::any_of(names.begin(), names.end(),
-                     [](const std::string& name) { return name.ends_with(".weight_scale_inv"); });
 }
 
 template <typename Observer>
@@ -298,7 +293,8 @@ MeasureResult measure(const MeasureJob& job, compute::Backend& backend, base::Ev
   const bool mtp = job.mtp && !spec.mtp_layers.empty();
   if (!spec.mtp_layers.empty() && !mtp)
     events.emit({"note", {{"text", std::string("prediction layers are not measured")}}});
-  const IncLayout layout(spec, stored_in_fp8(checkpoint), job.config, job.config_subject, mtp);
+  const bool fp8 = formats::PackedReader(checkpoint).has_float8();
+  const IncLayout layout(spec, fp8, job.config, job.config_subject, mtp);
   const auto sequences = draw_sequences(checkpoint.folder(), job.calibration, job.samples,
                                         spec.vocabulary, events, result.warnings);
   result.samples = sequences.count();

@@ -26,15 +26,13 @@ std::string module_of(const std::string& weight) {
 // Roles of every tensor of the file, those that accompany a quantized weight included.
 using Roles = std::map<std::string, std::string, std::less<>>;
 
-void add_companions(const checkpoint::Checkpoint& checkpoint, const formats::PackedReader& packed,
-                    const model::TensorSpec& tensor, Roles& roles) {
+void add_companions(const formats::PackedReader& packed, const model::TensorSpec& tensor,
+                    Roles& roles) {
   const std::string module = module_of(tensor.name);
   const std::string role(model::name_of(tensor.role));
   if (packed.is_quantized(module))
     for (const auto& name : packed.tensors_of(module))
       roles.emplace(name, role + name.substr(module.size()));
-  const std::string scale = module + ".weight_scale_inv";
-  if (checkpoint.has(scale)) roles.emplace(scale, role + ".weight_scale_inv");
 }
 
 Roles roles_of(const checkpoint::Checkpoint& checkpoint, Inspection& inspection) {
@@ -52,7 +50,7 @@ Roles roles_of(const checkpoint::Checkpoint& checkpoint, Inspection& inspection)
     }
     inspection.parameters += tensor::element_count(tensor.shape);
     if (stored) roles.emplace(tensor.name, model::name_of(tensor.role));
-    add_companions(checkpoint, packed, tensor, roles);
+    add_companions(packed, tensor, roles);
   }
   return roles;
 }

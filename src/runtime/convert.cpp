@@ -49,14 +49,9 @@ Quantized quantized_of(const checkpoint::Checkpoint& checkpoint,
   for (const auto& tensor : inventory) {
     if (!std::string_view(tensor.name).ends_with(kWeight)) continue;
     const std::string module = tensor.name.substr(0, tensor.name.size() - kWeight.size());
-    const std::string scale = module + ".weight_scale_inv";
-    if (packed.is_quantized(module)) {
-      found.weights.emplace(tensor.name, tensor.shape);
-      for (const auto& name : packed.tensors_of(module)) found.companions.insert(name);
-    } else if (checkpoint.has(scale)) {
-      found.weights.emplace(tensor.name, tensor.shape);
-      found.companions.insert(scale);
-    }
+    if (!packed.is_quantized(module)) continue;
+    found.weights.emplace(tensor.name, tensor.shape);
+    for (const auto& name : packed.tensors_of(module)) found.companions.insert(name);
   }
   return found;
 }
