@@ -35,10 +35,11 @@ def same_checkpoints():
     for name, words in {"gptq": ["--method", "gptq"],
                         "fp8": ["--method", "fp8", "--activations", "static", "--kv-cache", "fp8"]}.items():
         whit.run("quantize", whit.MODEL, f"{name}-1", *JOB, *words)
-        out, errors = run(2, "quantize", whit.MODEL, f"{name}-2", *JOB, *words)
-        whit.expect(out.count("bits per weight") == 1, f"one rank prints the result, not\n{out}")
-        whit.expect_same_bytes(whit.contents(f"{name}-1"), f"{name}-2", f"{name} by 2 ranks")
-    weights = whit.run_json("verify", "gptq-2", "--source", whit.MODEL)
+        for ranks in (1, 2, 4) if name == "gptq" else (2,):
+            out, errors = run(ranks, "quantize", whit.MODEL, f"{name}-by-{ranks}", *JOB, *words)
+            whit.expect(out.count("bits per weight") == 1, f"one rank prints the result, not\n{out}")
+            whit.expect_same_bytes(whit.contents(f"{name}-1"), f"{name}-by-{ranks}", f"{name} by {ranks} ranks")
+    weights = whit.run_json("verify", "gptq-by-2", "--source", whit.MODEL)
     whit.expect(weights["ok"], "the checkpoint of 2 ranks does not verify")
 
 
@@ -46,9 +47,10 @@ def same_calibration():
     words = ["-m", whit.MODEL, "-d", whit.CALIBRATION, "-b", "4", "-l", "12", "-t", "2", "-u", "--threads", "1"]
     whit.run("calibrate", *words, "-o", "calibrated")
     expected = whit.contents("calibrated")
-    shutil.rmtree("calibrated")  # the configs hold the folder's path
-    run(2, "calibrate", *words, "-o", "calibrated")
-    whit.expect_same_bytes(expected, "calibrated", "calibrate by 2 ranks")
+    for ranks in (1, 2, 4):
+        shutil.rmtree("calibrated")  # the configs hold the folder's path
+        run(ranks, "calibrate", *words, "-o", "calibrated")
+        whit.expect_same_bytes(expected, "calibrated", f"calibrate by {ranks} ranks")
 
 
 def rank_process(launcher, rank):
