@@ -22,6 +22,9 @@ struct RefinementFlags {
 
 void declare_refinement_flags(CLI::App& app, RefinementFlags& flags);
 
+// Errors: kUsage, subject --quality.
+pipeline::Quality quality_of(const RefinementFlags& flags);
+
 // What the quality says, with each flag that was given in its place. Errors: kUsage.
 pipeline::Refinement refinement_from(const RefinementFlags& flags);
 // The same for vector codes: of the quality the teacher's parts, where there is text for one.

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cli/choose.h"
+#include "pipeline/vptq_recipe.h"
 
 namespace whit::cli {
 
@@ -81,15 +82,16 @@ void declare_vptq_flags(CLI::App& app, VptqFlags& flags) {
   app.add_option("--beam", flags.beam, "vptq: centroids that are each tried with their residual")
       ->type_name("N")
       ->capture_default_str();
-  app.add_option("--rounds", flags.rounds,
-                 "vptq: turns of better codes and better codebooks; 0: VPTQ alone")
-      ->type_name("N")
-      ->capture_default_str();
+  app.add_option(
+         "--rounds", flags.rounds,
+         "vptq: turns of better codes and better codebooks; 0: VPTQ alone; left out: 2, 8 or "
+         "16, as --quality is fast, default or best")
+      ->type_name("N");
 }
 
-pipeline::VptqRecipe vptq_from(const VptqFlags& flags, double bits, std::int64_t group_size,
-                               std::uint64_t seed) {
+pipeline::VptqRecipe vptq_from(const VptqFlags& flags, const VptqContext& context) {
   using base::ErrorKind;
+  const std::int64_t group_size = context.group_size;
   pipeline::VptqRecipe vptq;
   if (flags.norm_dim != 0)
     base::fail(ErrorKind::kUnsupported, "--norm-dim", "{}; expected 0, which loaders read",
@@ -103,7 +105,7 @@ pipeline::VptqRecipe vptq_from(const VptqFlags& flags, double bits, std::int64_t
   if (!sized && !flags.residuals.empty())
     base::fail(ErrorKind::kUsage, "--num-res-centroids",
                "without --vector-lens and --num-centroids; expected all three");
-  if (!sized) vptq.bits = bits;
+  if (!sized) vptq.bits = context.bits;
   if (!sized && (flags.outlier_percent > 0 || flags.groups != 1 || group_size > 0))
     base::fail(ErrorKind::kUsage, "--bits",
                "with outliers or groups; expected --vector-lens and --num-centroids with them");
@@ -135,9 +137,9 @@ pipeline::VptqRecipe vptq_from(const VptqFlags& flags, double bits, std::int64_t
   vptq.kmeans.start = choose<quant::KMeansStart>(
       flags.start, "--kmeans-start",
       {{"sample", quant::KMeansStart::kSample}, {"++", quant::KMeansStart::kPlusPlus}});
-  vptq.kmeans.seed = seed;
+  vptq.kmeans.seed = context.seed;
   vptq.beam = flags.beam;
-  vptq.rounds = flags.rounds;
+  vptq.rounds = flags.rounds.value_or(pipeline::rounds_of(context.quality));
   return vptq;
 }
 

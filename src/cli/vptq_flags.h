@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,15 +25,21 @@ struct VptqFlags {
   double tolerance = 1e-5, least_gain = 1e-4;
   std::string start = "sample", metric = "folded", mode = "hessian";
   std::int64_t beam = 8;
-  int rounds = 2;
+  std::optional<int> rounds;  // absent: as the quality has it
   std::string hessians, inverses;
 };
 
 void declare_vptq_flags(CLI::App& app, VptqFlags& flags);
 
-// `bits` holds where no lengths and codebooks are given; group_size: as --group-size has it, 0 or
-// less for none. Errors: kUsage and kUnsupported, subject = flag.
-pipeline::VptqRecipe vptq_from(const VptqFlags& flags, double bits, std::int64_t group_size,
-                               std::uint64_t seed);
+// What else on the command line says something to VPTQ.
+struct VptqContext {
+  double bits = 4;              // holds where no lengths and codebooks are given
+  std::int64_t group_size = 0;  // as --group-size has it, 0 or less for none
+  std::uint64_t seed = 0;
+  pipeline::Quality quality = pipeline::Quality::kDefault;
+};
+
+// Errors: kUsage and kUnsupported, subject = flag.
+pipeline::VptqRecipe vptq_from(const VptqFlags& flags, const VptqContext& context);
 
 }  // namespace whit::cli

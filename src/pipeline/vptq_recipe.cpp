@@ -100,6 +100,18 @@ VectorLayout asked_layout(const VptqRecipe& vptq, const model::LinearSpec& linea
 
 }  // namespace
 
+int rounds_of(Quality quality) {
+  switch (quality) {
+    case Quality::kFast:
+      return 2;
+    case Quality::kDefault:
+      return 8;
+    case Quality::kBest:
+      break;
+  }
+  return 16;
+}
+
 void validate_vptq(const Recipe& recipe) {
   if (recipe.method != Method::kVptq) return;
   const VptqRecipe& vptq = recipe.vptq;
