@@ -3,8 +3,8 @@
 
     inc_files.py WHIT FOLDER
 
-Ranks are made by NumPy as Intel Neural Compressor makes them; whit unifies, expands and scales them.
-Prints a line for each file; exit 1 where one does not load or differs.
+Ranks are made by NumPy as Intel Neural Compressor makes them; whit unifies, expands and scales them. Tensors that
+`whit measure --observer save` writes are loaded by torch. Prints a line for each file; exit 1 where one does not load or differs.
 """
 import json
 import pathlib
@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import numpy
+import torch
 
 CLASSES = {"qkv_proj": 1, "attn.impl.matmul_qk": 2, "attn.impl.k_cache": 1}
 EXPERTS = 4
@@ -114,6 +115,36 @@ def scales_of(whit, folder, out):
                    check=True, stdout=subprocess.DEVNULL)
 
 
+def check_saved(whit, folder):
+    """The observers save and shape: torch loads the tensors, whose maxima and extents are those of the other files."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    nodes = {}
+    for observer in ("save", "shape", "maxabs"):
+        out = folder / observer
+        subprocess.run([whit, "measure", root / "demo/moe-15m", "--calibration", root / "demo/text/calibration.jsonl",
+                        "--num-calibration-samples", "1", "--max-sequence-length", "128", "--observer", observer, "--out", out,
+                        "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        path = out / f"inc_output_hooks_{observer}_0_1.npz"
+        nodes[observer] = numpy.load(path, allow_pickle=True)["arr_0"].item()["Nodes"]
+    failures = compared = 0
+    for module, node in nodes["maxabs"].items():
+        slots = {f"{kind}{i}": (kind + "s", i) for kind in ("input", "output") for i in range(len(node.get(kind + "s", [])))}
+        slots |= {"weight": ("params", "weight")} if "params" in node else {}
+        for slot, (group, key) in slots.items():
+            path = folder / "save/tensors" / f"{module}_{slot}_iter0.pt"
+            if not path.exists():
+                continue
+            compared += 1
+            tensor = torch.load(path, weights_only=True)
+            most, extents = node[group][key], nodes["shape"][module][group][key]
+            failures += tensor.abs().max().item() != most.item() or list(tensor.shape) != extents[0].tolist()
+        if "params" in node:
+            state = torch.load(folder / "save/tensors" / f"{module}_module.pt", weights_only=True)
+            failures += state["weight"].abs().max().item() != node["params"]["weight"].item()
+    print(f"{failures} of {compared} saved tensors differ from their maxima or extents")
+    return failures + (compared < 400)
+
+
 def main():
     whit, folder = sys.argv[1], pathlib.Path(sys.argv[2])
     shutil.rmtree(folder, ignore_errors=True)
@@ -133,6 +164,7 @@ def main():
     failures += compare(folder / "four")
     scales_of(whit, folder, folder / "scales")
     failures += compare(folder / "scales")
+    failures += check_saved(whit, folder)
     print(f"{failures} failures")
     return 1 if failures else 0
 
