@@ -55,6 +55,8 @@ function(whit_add_cuda)
   endif()
   set_source_files_properties(${host_sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/compute/cuda/*.cu)
+  # Names of unnamed namespaces recur, and one unit that holds them all would compile for minutes.
+  set_source_files_properties(${sources} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   target_sources(whit_compute PRIVATE ${sources})
   # 177: what is left of a Hopper kernel on other GPUs.
   set_source_files_properties(${CMAKE_SOURCE_DIR}/src/compute/cuda/gram_sm90.cu PROPERTIES COMPILE_OPTIONS

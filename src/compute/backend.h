@@ -75,11 +75,11 @@ class Linalg {
   // products and sums in double precision.
   virtual std::vector<double> row_dots(ConstMatrixView a, ConstMatrixView b,
                                        std::int64_t width) = 0;
-  // The largest magnitude of every column of x, F32; 0 where it has no rows. A NaN is larger than
-  // every number.
-  virtual std::vector<float> column_max_abs(ConstMatrixView x) = 0;
-  // Of every row.
-  virtual std::vector<float> row_max_abs(ConstMatrixView x) = 0;
+  // most[0,j] = the largest of most[0,j] and the magnitudes of column j of x[T,K]; most [1,K], zero
+  // or positive; both F32. A NaN is larger than every number.
+  virtual void column_max_abs(ConstMatrixView x, MatrixView most) = 0;
+  // The same of every row; most [1,T].
+  virtual void row_max_abs(ConstMatrixView x, MatrixView most) = 0;
 };
 
 // One tensor of attention heads inside a wider matrix: head h of row t is
@@ -325,6 +325,10 @@ class Vectors {
   // time and nothing else.
   virtual void nearest(ConstMatrixView x, ConstMatrixView centroids, std::span<std::int32_t> labels,
                        std::span<double> squares) = 0;
+  // The same labels; returns the sum of w_i |x_i - its centroid|² in double precision, of pieces of
+  // 256 vectors in order, then of their sums in order. weights: T, or empty for ones.
+  virtual double assign(ConstMatrixView x, std::span<const float> weights,
+                        ConstMatrixView centroids, std::span<std::int32_t> labels) = 0;
   // Row-major [clusters, V + 1], in double precision: the sum of w_i x_i over the rows with each
   // label, then that of w_i. weights: T, or empty for ones.
   virtual std::vector<double> weighted_sums(ConstMatrixView x, std::span<const float> weights,

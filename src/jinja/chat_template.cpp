@@ -214,7 +214,7 @@ std::string ChatTemplate::render(const Value& messages, const ChatArgs& args) co
 }
 
 std::string ChatTemplate::render(const Json& messages, const ChatArgs& args) const {
-  return render(from_json(messages, "messages"), args);
+  return render(jinja::from_json(messages, "messages"), args);
 }
 
 }  // namespace whit::jinja

@@ -42,6 +42,10 @@ class Observer {
   // One tile of what the routed experts add to the stream [T, hidden], the shared one's not with
   // it.
   virtual void mixture(const LayerSpec& /*layer*/, tensor::ConstMatrixView /*y*/) {}
+
+  // Called by who drives the forward, after each layer and at its end: time to bring to the host
+  // what gathered on the device.
+  virtual void settle() {}
 };
 
 }  // namespace whit::model

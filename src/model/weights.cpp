@@ -102,8 +102,11 @@ class CheckpointWeights final : public WeightSource {
   // The host looks at every stored element only where the device met one that is not a number.
   void require_finite_decoded(const std::string& name, const TensorView& stored,
                               tensor::ConstMatrixView decoded) {
-    const std::vector<float> most = backend_->linalg().row_max_abs(decoded);
-    if (!std::all_of(most.begin(), most.end(), [](float x) { return std::isfinite(x); }))
+    Tensor most = backend_->memory().allocate({1, decoded.rows}, Dtype::kF32);
+    backend_->linalg().row_max_abs(decoded, most.matrix());
+    const Tensor host = backend_->memory().download(most.view());
+    if (!std::all_of(host.as<float>(), host.as<float>() + host.elements(),
+                     [](float x) { return std::isfinite(x); }))
       require_finite(name, stored);
   }
 

@@ -31,6 +31,11 @@ const Maxima& find_in(const Map& map, const Key& key) {
   return found == map.end() ? kNever : found->second;
 }
 
+std::string operand_name(const model::LayerSpec& layer, Operand operand) {
+  return fmt::format("layer {} {}", layer.index,
+                     kOperandNames.at(static_cast<std::size_t>(operand)));
+}
+
 // The part of a matrix that heads lie in.
 ConstMatrixView extent_of(const HeadView& view, std::int64_t heads) {
   const std::int64_t last = view.head_stride == 0 ? 0 : (heads - 1) * view.head_stride;
@@ -54,7 +59,7 @@ void append_channels(Range& range, const Range& more) {
 }  // namespace
 
 MaximaObserver::MaximaObserver(compute::Backend& backend, WantedMaxima wanted)
-    : backend_(backend), wanted_(std::move(wanted)) {}
+    : backend_(backend), wanted_(std::move(wanted)), gathered_(backend) {}
 
 const Maxima& MaximaObserver::input(const stats::TapId& site) const {
   return find_in(inputs_, site);
@@ -88,8 +93,7 @@ bool MaximaObserver::wants_mixture(const model::LayerSpec& layer) const {
   return wanted_.operand(layer, Operand::kMixture);
 }
 
-void MaximaObserver::fold(Maxima& into, Range range, std::int64_t rows,
-                          const std::string& name) const {
+void MaximaObserver::fold(Maxima& into, Range range, const std::string& name) const {
   for (const double value : range)
     if (!std::isfinite(value))
       base::fail(base::ErrorKind::kInput, name, "{} in calibration; expected finite numbers",
@@ -100,19 +104,72 @@ void MaximaObserver::fold(Maxima& into, Range range, std::int64_t rows,
   base::check(into.values.size() == range.size(), "a tensor keeps its number of channels");
   for (std::size_t i = 0; i < range.size(); ++i)
     into.values[i] = std::max(into.values[i], range[i]);
-  into.rows += rows;
+}
+
+void MaximaObserver::settle() {
+  gathered_.settle([&](Maxima& into, const std::string& name, Range range) {
+    fold(into, std::move(range), name);
+  });
 }
 
 void MaximaObserver::fold_operand(const model::LayerSpec& layer, Operand operand, Range range,
                                   std::int64_t rows) {
-  fold(
-      operands_[{layer.index, operand}], std::move(range), rows,
-      fmt::format("layer {} {}", layer.index, kOperandNames.at(static_cast<std::size_t>(operand))));
+  Maxima& into = operands_[{layer.index, operand}];
+  into.rows += rows;
+  fold(into, std::move(range), operand_name(layer, operand));
 }
 
-Range MaximaObserver::columns(ConstMatrixView x) const {
-  const std::vector<float> most = backend_.linalg().column_max_abs(x);
-  return {most.begin(), most.end()};
+template <typename Name>
+void MaximaObserver::gather_columns(Maxima& into, ConstMatrixView x, const Name& name) {
+  into.rows += x.rows;
+  const auto describe = [&] { return GatheredMaxima::Description{name(), nullptr}; };
+  backend_.linalg().column_max_abs(x, gathered_.lists(&into, {x.cols}, describe).front());
+}
+
+template <typename Join>
+const GatheredMaxima::Lists& MaximaObserver::lists(const model::LayerSpec& layer, Operand operand,
+                                                   std::int64_t rows,
+                                                   std::initializer_list<std::int64_t> widths,
+                                                   const Join& join) {
+  Maxima& into = operands_[{layer.index, operand}];
+  into.rows += rows;
+  return gathered_.lists(&into, widths, [&] {
+    return GatheredMaxima::Description{operand_name(layer, operand), join()};
+  });
+}
+
+void MaximaObserver::gather_columns(const model::LayerSpec& layer, Operand operand,
+                                    ConstMatrixView x) {
+  const auto as_it_is = [] { return GatheredMaxima::Join(); };
+  backend_.linalg().column_max_abs(x, lists(layer, operand, x.rows, {x.cols}, as_it_is).front());
+}
+
+void MaximaObserver::gather_heads(const model::LayerSpec& layer, Operand operand,
+                                  const HeadView& view, std::int64_t heads) {
+  const ConstMatrixView extent = extent_of(view, heads);
+  const auto join = [&]() -> GatheredMaxima::Join {
+    return [=](const auto& found) { return over_heads(found[0], view, heads); };
+  };
+  const auto& there = lists(layer, operand, extent.rows, {extent.cols}, join);
+  backend_.linalg().column_max_abs(extent, there[0]);
+}
+
+void MaximaObserver::gather_keys(const model::LayerSpec& layer,
+                                 const compute::AttentionArgs& args) {
+  if (!args.k_shared) return gather_heads(layer, Operand::kKey, args.k, args.kv_heads);
+  const ConstMatrixView own = extent_of(args.k, args.kv_heads);
+  const ConstMatrixView shared = extent_of(*args.k_shared, 1);
+  const auto join = [&]() -> GatheredMaxima::Join {
+    return [k = args.k, heads = args.kv_heads, common = *args.k_shared](const auto& found) {
+      Range range = over_heads(found[0], k, heads);
+      append_channels(range, over_heads(found[1], common, 1));
+      return range;
+    };
+  };
+  const auto& there =
+      lists(layer, Operand::kKey, args.q.data.rows, {own.cols, shared.cols}, join);
+  backend_.linalg().column_max_abs(own, there[0]);
+  backend_.linalg().column_max_abs(shared, there[1]);
 }
 
 void MaximaObserver::input(const model::Stage& stage, ConstMatrixView x) {
@@ -124,8 +181,10 @@ void MaximaObserver::input(const model::Stage& stage, ConstMatrixView x) {
 
 void MaximaObserver::weight(const model::LinearSpec& linear, ConstMatrixView w) {
   if (wanted_.weights.contains(&linear)) {
-    const std::vector<float> most = backend_.linalg().row_max_abs(w);
-    fold(weights_[&linear], {most.begin(), most.end()}, w.rows, linear.weight());
+    Maxima& into = weights_[&linear];
+    into.rows += w.rows;
+    const auto describe = [&] { return GatheredMaxima::Description{linear.weight(), nullptr}; };
+    backend_.linalg().row_max_abs(w, gathered_.lists(&into, {w.rows}, describe).front());
   }
   if (!is_expander(linear)) return;
   expander_ = &linear;
@@ -134,53 +193,50 @@ void MaximaObserver::weight(const model::LinearSpec& linear, ConstMatrixView w) 
 }
 
 void MaximaObserver::output(const model::LinearSpec& linear, ConstMatrixView y) {
-  fold(outputs_[&linear], columns(y), y.rows, linear.module);
+  gather_columns(outputs_[&linear], y, [&] { return linear.module; });
 }
 
 // q_nope W_UK of every head, then the rotated part, as the cache's rows are laid out.
-Range MaximaObserver::absorbed_query(const model::MlaSpec& spec, const HeadView& q) {
+void MaximaObserver::gather_absorbed(const model::LayerSpec& layer, const HeadView& q) {
+  const auto& spec = std::get<model::MlaSpec>(layer.attention);
   base::check(expander_ == &spec.kv_b, "the latent's expansion is the layer's");
   const tensor::ConstMatrixView expansion = expansion_.matrix();
   const std::int64_t rows = q.data.rows;
+  HeadView rotated = q;
+  rotated.first_col += spec.nope_dim;
+  rotated.dim = spec.rope_dim;
+  const ConstMatrixView extent = extent_of(rotated, spec.heads);
+  const auto join = [&]() -> GatheredMaxima::Join {
+    return [rotated, heads = spec.heads](const auto& found) {
+      Range range = found[0];
+      append_channels(range, over_heads(found[1], rotated, heads));
+      return range;
+    };
+  };
+  const auto& there =
+      lists(layer, Operand::kAbsorbedQuery, rows, {spec.kv_rank, extent.cols}, join);
   tensor::Tensor met = backend_.memory().allocate({rows, spec.kv_rank}, tensor::Dtype::kF32);
-  Range range(static_cast<std::size_t>(spec.kv_rank));
   for (std::int64_t h = 0; h < spec.heads; ++h) {
     backend_.linalg().gemm(1, q.data.sub(0, rows, q.first_col + h * q.head_stride, spec.nope_dim),
                            Transpose::kNo,
                            expansion.rows_of(h * (spec.nope_dim + spec.v_dim), spec.nope_dim),
                            Transpose::kNo, 0, met.matrix());
-    const std::vector<float> most = backend_.linalg().column_max_abs(met.matrix());
-    for (std::size_t c = 0; c < range.size(); ++c) range[c] = std::max(range[c], double{most[c]});
+    backend_.linalg().column_max_abs(met.matrix(), there[0]);
   }
-  HeadView rotated = q;
-  rotated.first_col += spec.nope_dim;
-  rotated.dim = spec.rope_dim;
-  append_channels(range, over_heads(columns(extent_of(rotated, spec.heads)), rotated, spec.heads));
-  return range;
+  backend_.linalg().column_max_abs(extent, there[1]);
 }
 
 void MaximaObserver::attention(const model::LayerSpec& layer, const compute::AttentionArgs& args,
                                std::span<const std::int64_t> starts) {
-  const std::int64_t rows = args.q.data.rows;
   if (wanted_.operand(layer, Operand::kQuery))
-    fold_operand(layer, Operand::kQuery,
-                 over_heads(columns(extent_of(args.q, args.heads)), args.q, args.heads), rows);
-  if (wanted_.operand(layer, Operand::kKey)) {
-    Range key = over_heads(columns(extent_of(args.k, args.kv_heads)), args.k, args.kv_heads);
-    if (args.k_shared)
-      append_channels(key, over_heads(columns(extent_of(*args.k_shared, 1)), *args.k_shared, 1));
-    fold_operand(layer, Operand::kKey, std::move(key), rows);
-  }
+    gather_heads(layer, Operand::kQuery, args.q, args.heads);
+  if (wanted_.operand(layer, Operand::kKey)) gather_keys(layer, args);
   if (wanted_.operand(layer, Operand::kValue))
-    fold_operand(layer, Operand::kValue,
-                 over_heads(columns(extent_of(args.v, args.kv_heads)), args.v, args.kv_heads),
-                 rows);
-  if (wanted_.operand(layer, Operand::kAbsorbedQuery))
-    fold_operand(layer, Operand::kAbsorbedQuery,
-                 absorbed_query(std::get<model::MlaSpec>(layer.attention), args.q), rows);
+    gather_heads(layer, Operand::kValue, args.v, args.kv_heads);
+  if (wanted_.operand(layer, Operand::kAbsorbedQuery)) gather_absorbed(layer, args.q);
   // The first query of a sequence sees one key only.
   if (wanted_.operand(layer, Operand::kProbabilities))
-    fold_operand(layer, Operand::kProbabilities, {1}, rows);
+    fold_operand(layer, Operand::kProbabilities, {1}, args.q.data.rows);
   watch_scores(layer, args, starts);
 }
 
@@ -195,17 +251,14 @@ void MaximaObserver::watch_scores(const model::LayerSpec& layer, const compute::
 }
 
 void MaximaObserver::latent(const model::LayerSpec& layer, ConstMatrixView x) {
-  const auto& spec = std::get<model::MlaSpec>(layer.attention);
-  Range range = columns(x);
-  if (wanted_.operand(layer, Operand::kLatentKey))
-    fold_operand(layer, Operand::kLatentKey, range, x.rows);
-  range.resize(static_cast<std::size_t>(spec.kv_rank));
-  if (wanted_.operand(layer, Operand::kLatentValue))
-    fold_operand(layer, Operand::kLatentValue, std::move(range), x.rows);
+  if (wanted_.operand(layer, Operand::kLatentKey)) gather_columns(layer, Operand::kLatentKey, x);
+  if (!wanted_.operand(layer, Operand::kLatentValue)) return;
+  const auto rank = std::get<model::MlaSpec>(layer.attention).kv_rank;
+  gather_columns(layer, Operand::kLatentValue, x.sub(0, x.rows, 0, rank));
 }
 
 void MaximaObserver::mixture(const model::LayerSpec& layer, ConstMatrixView y) {
-  fold_operand(layer, Operand::kMixture, columns(y), y.rows);
+  gather_columns(layer, Operand::kMixture, y);
 }
 
 void MaximaObserver::merge(const Ranks& ranks) {

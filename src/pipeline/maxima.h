@@ -9,6 +9,7 @@
 
 #include "compute/backend.h"
 #include "model/observer.h"
+#include "pipeline/gathered_maxima.h"
 #include "pipeline/ranks.h"
 #include "stats/ranges.h"
 
@@ -28,16 +29,6 @@ enum class Operand : std::uint8_t {
   kProbabilities,
 };
 
-// Largest magnitudes of one tensor, and of how many rows of it.
-struct Maxima {
-  stats::Range values;  // one, or one a channel; empty: never seen
-  std::int64_t rows = 0;
-
-  bool seen() const { return !values.empty(); }
-  // The values, or 0 where nothing was seen.
-  stats::Range range() const { return seen() ? values : stats::Range{0}; }
-};
-
 // What is to be watched.
 struct WantedMaxima {
   bool per_channel = false;  // of a linear, what it reads and makes; its weight's output channels;
@@ -52,11 +43,14 @@ struct WantedMaxima {
 };
 
 // Watches a forward for the maxima of its tensors. Maxima are exact, so that neither the number of
-// threads nor how a forward is cut shows in them. Errors: kInput (subject: the tensor) for NaN and
-// infinity.
+// threads nor how a forward is cut shows in them.
 class MaximaObserver final : public model::Observer {
  public:
   MaximaObserver(compute::Backend& backend, WantedMaxima wanted);
+
+  // Brings what has gathered on the device to the host; before that, nothing is told. Errors: kInput
+  // (subject: the first tensor that held some) for NaN and infinity.
+  void settle() override;
 
   // Never seen: no values.
   const Maxima& input(const stats::TapId& site) const;
@@ -83,18 +77,31 @@ class MaximaObserver final : public model::Observer {
  private:
   nlohmann::json to_json() const;
   void merge(const nlohmann::json& theirs);
-  void fold(Maxima& into, stats::Range range, std::int64_t rows, const std::string& name) const;
-  void fold_operand(const model::LayerSpec& layer, Operand operand, stats::Range range,
-                    std::int64_t rows);
+  // Joins the largest magnitude of every column of x to `into`, or to the operand.
+  template <typename Name>
+  void gather_columns(Maxima& into, tensor::ConstMatrixView x, const Name& name);
+  void gather_columns(const model::LayerSpec& layer, Operand operand, tensor::ConstMatrixView x);
+  // Lists that gather for an operand of `rows` more rows; join() makes what joins them.
+  template <typename Join>
+  const GatheredMaxima::Lists& lists(const model::LayerSpec& layer, Operand operand,
+                                     std::int64_t rows, std::initializer_list<std::int64_t> widths,
+                                     const Join& join);
+  // Those of the channels of a head, over all of them.
+  void gather_heads(const model::LayerSpec& layer, Operand operand, const compute::HeadView& view,
+                    std::int64_t heads);
+  void gather_keys(const model::LayerSpec& layer, const compute::AttentionArgs& args);
+  void gather_absorbed(const model::LayerSpec& layer, const compute::HeadView& q);
+  void fold(Maxima& into, stats::Range range, const std::string& name) const;
   // Whether absorbed queries need its weight.
   bool is_expander(const model::LinearSpec& linear) const;
-  stats::Range columns(tensor::ConstMatrixView x) const;
+  void fold_operand(const model::LayerSpec& layer, Operand operand, stats::Range range,
+                    std::int64_t rows);
   void watch_scores(const model::LayerSpec& layer, const compute::AttentionArgs& args,
                     std::span<const std::int64_t> starts);
-  stats::Range absorbed_query(const model::MlaSpec& spec, const compute::HeadView& q);
 
   compute::Backend& backend_;
   WantedMaxima wanted_;
+  GatheredMaxima gathered_;  // for the maxima below
   std::map<stats::TapId, Maxima> inputs_;
   std::map<stats::TapId, std::int64_t> rows_;
   std::map<const model::LinearSpec*, Maxima> weights_, outputs_;

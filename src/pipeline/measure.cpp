@@ -222,6 +222,7 @@ void WatchedForward::run(model::Observer* observer, const After& after) const {
   model::forward_embedding(context, spec);
   for (std::int64_t i = 0; i < count; ++i) {
     model::forward_layer(context, spec.layers[static_cast<std::size_t>(i)]);
+    if (observer != nullptr) observer->settle();
     after(i + 1, total);
   }
 }
@@ -238,6 +239,7 @@ void WatchedForward::run_mtp(model::Observer& observer, const After& after) cons
       watch_head(observer, *layer.mtp->head, [&](const model::Tile& tile) {
         return model::forward_mtp_head_input(context, layer, tile.first_row, tile.rows);
       });
+    observer.settle();
     after(++done, total);
   }
 }
@@ -248,6 +250,7 @@ void WatchedForward::watch_head(model::Observer& observer) const {
   watch_head(observer, spec.head, [&](const model::Tile& tile) {
     return model::forward_head_input(context, spec, tile.first_row, tile.rows);
   });
+  observer.settle();
 }
 
 void WatchedForward::watch_head(

@@ -106,11 +106,7 @@ class Searcher {
       if (args_.key_bias.data != nullptr || block.device.kind == tensor::Device::Kind::kHost)
         begin = end = 0;
       if (begin < end)
-        for (const float most :
-             backend_.linalg().column_max_abs(block.sub(0, rows, begin, end - begin))) {
-          raise(most_.scores, most);
-          raise(most_.logits, scores.logit(most, 0));
-        }
+        raise_to_columns(scores, block.sub(0, rows, begin, end - begin));
       edge(scores, first, key, block, 0, begin);
       edge(scores, first, key, block, end, block.cols);
     }
@@ -119,6 +115,17 @@ class Searcher {
   const ScoreMaxima& most() const { return most_; }
 
  private:
+  // Columns that every query sees, of scores without a bias.
+  void raise_to_columns(const HeadScores& scores, ConstMatrixView block) {
+    tensor::Tensor most = backend_.memory().allocate({1, block.cols}, tensor::Dtype::kF32);
+    backend_.linalg().column_max_abs(block, most.matrix());
+    const tensor::Tensor host = backend_.memory().download(most.view());
+    for (std::int64_t key = 0; key < block.cols; ++key) {
+      raise(most_.scores, host.as<float>()[key]);
+      raise(most_.logits, scores.logit(host.as<float>()[key], 0));
+    }
+  }
+
   // Columns of which each query sees some.
   void edge(const HeadScores& scores, std::int64_t first, std::int64_t key, ConstMatrixView block,
             std::int64_t begin, std::int64_t end) {

@@ -79,16 +79,6 @@ void check_weights(std::span<const float> weights, std::int64_t count) {
               "kmeans: weights >= 0");
 }
 
-double inertia_of(std::span<const float> weights, const std::vector<double>& squares) {
-  double sum = 0;
-  double whole = 0;
-  for (std::size_t i = 0; i < squares.size(); ++i) {
-    sum += weight_of(weights, i) * squares[i];
-    whole += weight_of(weights, i);
-  }
-  return whole > 0 ? sum * static_cast<double>(squares.size()) / whole : 0;
-}
-
 }  // namespace
 
 double move_centroids(compute::Backend& backend, ConstMatrixView x, std::span<const float> weights,
@@ -127,10 +117,12 @@ KMeans kmeans(compute::Backend& backend, ConstMatrixView x, std::span<const floa
   KMeans result;
   result.centroids = gathered(backend, x, rows);
   result.labels.assign(static_cast<std::size_t>(x.rows), -1);
-  std::vector<double> squares(result.labels.size());
+  // Weights are scaled to sum to the vectors' number.
+  const double whole = std::accumulate(weights.begin(), weights.end(), 0.0);
+  const double scale = weights.empty() ? 1.0 : whole > 0 ? static_cast<double>(x.rows) / whole : 0;
   const auto assign = [&] {
-    backend.vectors().nearest(x, result.centroids.matrix(), result.labels, squares);
-    result.inertia = inertia_of(weights, squares);
+    result.inertia =
+        scale * backend.vectors().assign(x, weights, result.centroids.matrix(), result.labels);
   };
   assign();
   while (result.iterations < args.iterations && !result.converged) {

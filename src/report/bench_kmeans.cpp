@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <cstring>
-#include <numeric>
 #include <random>
 #include <utility>
 #include <vector>
@@ -67,7 +66,6 @@ BenchTable bench_kmeans(compute::Backend& backend, const KMeansBenchArgs& args) 
   std::memcpy(first.data(), host.data(), first.bytes());
   tensor::Tensor centroids = backend.memory().upload(first.view());
   std::vector<std::int32_t> labels(static_cast<std::size_t>(args.vectors), -1);
-  std::vector<double> squares(labels.size());
   const Instant begin = std::chrono::steady_clock::now();
   double updating = 0;
   for (std::int64_t pass = 0; pass < args.passes; ++pass) {
@@ -77,9 +75,10 @@ BenchTable bench_kmeans(compute::Backend& backend, const KMeansBenchArgs& args) 
       updating += seconds_from(update);
     }
     const Instant assignment = std::chrono::steady_clock::now();
-    backend.vectors().nearest(x.matrix(), centroids.matrix(), labels, squares);
+    const double inertia =
+        backend.vectors().assign(x.matrix(), {}, centroids.matrix(), labels);
     add(fmt::format("assignment {}", pass + 1), pairs, seconds_from(assignment),
-        fmt::format("inertia {:.10g}", std::accumulate(squares.begin(), squares.end(), 0.0)));
+        fmt::format("inertia {:.10g}", inertia));
   }
   const double whole = seconds_from(begin);
   add("updates", 0, updating, "");

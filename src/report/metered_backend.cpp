@@ -116,13 +116,13 @@ class MeteredLinalg final : public compute::Linalg {
     return meter_.run(inner_, "row_dots", 0, bytes_of(a) + bytes_of(b),
                       [&] { return inner_.linalg().row_dots(a, b, width); });
   }
-  std::vector<float> column_max_abs(ConstMatrixView x) override {
-    return meter_.run(inner_, "column_max_abs", 0, bytes_of(x),
-                      [&] { return inner_.linalg().column_max_abs(x); });
+  void column_max_abs(ConstMatrixView x, MatrixView most) override {
+    meter_.run(inner_, "column_max_abs", 0, bytes_of(x),
+               [&] { inner_.linalg().column_max_abs(x, most); });
   }
-  std::vector<float> row_max_abs(ConstMatrixView x) override {
-    return meter_.run(inner_, "row_max_abs", 0, bytes_of(x),
-                      [&] { return inner_.linalg().row_max_abs(x); });
+  void row_max_abs(ConstMatrixView x, MatrixView most) override {
+    meter_.run(inner_, "row_max_abs", 0, bytes_of(x),
+               [&] { inner_.linalg().row_max_abs(x, most); });
   }
 
  private:

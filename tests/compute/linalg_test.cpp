@@ -217,6 +217,16 @@ TEST_P(LinalgContract, RowDotsOfPieces) {
   }
 }
 
+Tensor floats(std::vector<float> values) {
+  const auto count = static_cast<std::int64_t>(values.size());
+  return tensor::make_f32({1, count}, std::move(values));
+}
+
+void expect_floats(const Tensor& actual, const std::vector<float>& expected) {
+  EXPECT_EQ(std::vector<float>(actual.as<float>(), actual.as<float>() + actual.elements()),
+            expected);
+}
+
 TEST_P(LinalgContract, LargestMagnitudes) {
   for (const auto& [rows, cols] :
        {std::pair<std::int64_t, std::int64_t>{1, 1}, {130, 7}, {300, 40}}) {
@@ -234,9 +244,19 @@ TEST_P(LinalgContract, LargestMagnitudes) {
         column = std::max(column, magnitude);
         row = std::max(row, magnitude);
       }
-    EXPECT_EQ(backend->linalg().column_max_abs(part), by_column);
-    EXPECT_EQ(backend->linalg().row_max_abs(part), by_row);
     EXPECT_EQ(by_column[0], 9.0F);
+    // What was found before stays where it is larger.
+    by_column.back() = by_row[0] = 20.0F;
+    std::vector<float> before(by_column.size());
+    before.back() = 20.0F;
+    Tensor columns = floats(before);
+    backend->linalg().column_max_abs(part, columns.matrix());
+    expect_floats(columns, by_column);
+    before.assign(by_row.size(), 0.0F);
+    before[0] = 20.0F;
+    Tensor each = floats(before);
+    backend->linalg().row_max_abs(part, each.matrix());
+    expect_floats(each, by_row);
   }
 }
 
@@ -244,12 +264,16 @@ TEST_P(LinalgContract, LargestMagnitudeOfNaNIsNaN) {
   Tensor x = random_f32({200, 3}, 24);
   x.as<float>()[5 * 3 + 1] = -std::numeric_limits<float>::quiet_NaN();
   x.as<float>()[9 * 3 + 1] = std::numeric_limits<float>::infinity();
-  const auto columns = backend->linalg().column_max_abs(x.matrix());
-  EXPECT_TRUE(std::isnan(columns[1]));
-  EXPECT_FALSE(std::isnan(columns[0]) || std::isnan(columns[2]));
-  EXPECT_TRUE(std::isnan(backend->linalg().row_max_abs(x.matrix())[5]));
-  EXPECT_EQ(backend->linalg().column_max_abs(x.matrix().rows_of(0, 0)),
-            std::vector<float>(3, 0.0F));
+  Tensor columns = floats(std::vector<float>(3));
+  // A NaN stays, and no rows leave what was there.
+  for (const std::int64_t rows : {200, 0, 5})
+    backend->linalg().column_max_abs(x.matrix().rows_of(0, rows), columns.matrix());
+  EXPECT_TRUE(std::isnan(columns.as<float>()[1]));
+  EXPECT_FALSE(std::isnan(columns.as<float>()[0]) || std::isnan(columns.as<float>()[2]));
+  Tensor each = floats(std::vector<float>(200));
+  backend->linalg().row_max_abs(x.matrix(), each.matrix());
+  EXPECT_TRUE(std::isnan(each.as<float>()[5]));
+  EXPECT_FALSE(std::isnan(each.as<float>()[6]));
 }
 
 }  // namespace

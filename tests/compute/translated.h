@@ -90,13 +90,15 @@ class TranslatedLinalg final : public Linalg {
     typename How::Matrix x(inner_, a), y(inner_, b);
     return inner_.linalg().row_dots(x.view(), y.view(), width);
   }
-  std::vector<float> column_max_abs(ConstMatrixView x) override {
-    typename How::Matrix a(inner_, x);
-    return inner_.linalg().column_max_abs(a.view());
+  void column_max_abs(ConstMatrixView x, MatrixView most) override {
+    typename How::Matrix a(inner_, x), b(inner_, most);
+    inner_.linalg().column_max_abs(a.view(), b.view());
+    b.back(most);
   }
-  std::vector<float> row_max_abs(ConstMatrixView x) override {
-    typename How::Matrix a(inner_, x);
-    return inner_.linalg().row_max_abs(a.view());
+  void row_max_abs(ConstMatrixView x, MatrixView most) override {
+    typename How::Matrix a(inner_, x), b(inner_, most);
+    inner_.linalg().row_max_abs(a.view(), b.view());
+    b.back(most);
   }
 
  private:
@@ -343,6 +345,11 @@ class TranslatedVectors final : public Vectors {
                std::span<double> squares) override {
     typename How::Matrix a(inner_, x), c(inner_, centroids);
     inner_.vectors().nearest(a.view(), c.view(), labels, squares);
+  }
+  double assign(ConstMatrixView x, std::span<const float> weights, ConstMatrixView centroids,
+                std::span<std::int32_t> labels) override {
+    typename How::Matrix a(inner_, x), c(inner_, centroids);
+    return inner_.vectors().assign(a.view(), weights, c.view(), labels);
   }
   std::vector<double> weighted_sums(ConstMatrixView x, std::span<const float> weights,
                                     std::span<const std::int32_t> labels,

@@ -62,8 +62,42 @@ TEST_P(VectorsContract, FarPointsAndNarrowClustersAreFoundToo) {
   EXPECT_EQ(assign(*backend, x, centroids, {}), assign(*oracle, x, centroids, {}));
 }
 
+// Vectors near the origin, and a codebook that is told apart only by single precision.
+TEST_P(VectorsContract, SmallVectorsAndCloseCentroidsAreFoundToo) {
+  Tensor centroids = random_f32({5000, 8}, 11);
+  for (std::int64_t i = 0; i < 2000 * 8; ++i)
+    centroids.as<float>()[i] = 1.0F + 1e-5F * centroids.as<float>()[i];
+  Tensor x = random_f32({600, 8}, 12);
+  for (std::int64_t i = 0; i < 200 * 8; ++i) x.as<float>()[i] *= 1e-3F;
+  for (std::int64_t i = 200 * 8; i < 400 * 8; ++i)
+    x.as<float>()[i] = 1.0F + 1e-5F * x.as<float>()[i];
+  EXPECT_EQ(assign(*backend, x, centroids, {}), assign(*oracle, x, centroids, {}));
+}
+
+TEST_P(VectorsContract, AssignmentTellsWhatIsLost) {
+  const Tensor x = random_f32({1000, 6}, 9);
+  const Tensor centroids = random_f32({70, 6}, 10);
+  std::vector<float> weights(1000);
+  for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = 0.5F + static_cast<float>(i % 7);
+  const auto expected = assign(*oracle, x, centroids, {});
+  for (const bool weighted : {true, false}) {
+    double total = 0;
+    for (std::size_t piece = 0; piece < 1000; piece += 256) {
+      double sum = 0;
+      for (std::size_t i = piece; i < std::min<std::size_t>(piece + 256, 1000); ++i)
+        sum += (weighted ? static_cast<double>(weights[i]) : 1.0) * expected.squares[i];
+      total += sum;
+    }
+    std::vector<std::int32_t> labels(1000, -1);
+    const std::span<const float> used =
+        weighted ? std::span<const float>(weights) : std::span<const float>{};
+    EXPECT_EQ(backend->vectors().assign(x.matrix(), used, centroids.matrix(), labels), total);
+    EXPECT_EQ(labels, expected.labels);
+  }
+}
+
 TEST_P(VectorsContract, SumsAreThoseOfEveryCluster) {
-  const Tensor x = random_f32({500, 5}, 7);
+  const Tensor x = random_f32({500, 45}, 7);
   std::vector<float> weights(500);
   std::vector<std::int32_t> labels(500);
   for (std::size_t i = 0; i < labels.size(); ++i) {

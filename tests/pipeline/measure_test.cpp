@@ -278,10 +278,12 @@ TEST_F(Measure, AnInfiniteHiddenStateIsNamed) {
   model::Stage stage;
   stage.site = site;
   observer.input(stage, x.matrix());
+  observer.settle();
   EXPECT_EQ(observer.input(site).values, stats::Range{0});
   x.as<float>()[3] = std::nanf("");
+  observer.input(stage, x.matrix());
   try {
-    observer.input(stage, x.matrix());
+    observer.settle();
     FAIL();
   } catch (const base::Error& error) {
     EXPECT_EQ(error.subject(), "layer 3 mlp_in");

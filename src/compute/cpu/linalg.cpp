@@ -174,38 +174,40 @@ class CpuLinalg final : public Linalg {
     return out;
   }
 
-  std::vector<float> column_max_abs(ConstMatrixView x) override {
-    check(x.dtype == tensor::Dtype::kF32, "column_max_abs: F32");
+  void column_max_abs(ConstMatrixView x, MatrixView most) override {
+    check(x.dtype == tensor::Dtype::kF32 && most.dtype == tensor::Dtype::kF32,
+          "column_max_abs: F32");
+    check(most.rows == 1 && most.cols == x.cols, "column_max_abs: extents");
     constexpr std::int64_t kRows = 128;
     const auto cols = static_cast<std::size_t>(x.cols);
     const auto pieces = static_cast<std::size_t>(ceil_div(x.rows, kRows));
-    std::vector<std::int32_t> most(std::max<std::size_t>(pieces, 1) * cols);
+    std::vector<std::int32_t> found(pieces * cols);
     parallel_pieces(threads_, x.rows, kRows, [&](std::int64_t begin, std::int64_t count) {
-      std::int32_t* piece = most.data() + begin / kRows * x.cols;
+      std::int32_t* piece = found.data() + begin / kRows * x.cols;
       for (std::int64_t i = begin; i < begin + count; ++i)
         raise_to_magnitudes(x.row<float>(i), piece, x.cols);
     });
-    std::vector<float> out(cols);
-    for (std::size_t j = 0; j < cols; ++j) {
-      std::int32_t bits = most[j];
-      for (std::size_t p = 1; p < pieces; ++p) bits = std::max(bits, most[p * cols + j]);
-      out[j] = std::bit_cast<float>(bits);
-    }
-    return out;
+    float* to = most.row<float>(0);
+    for (std::size_t p = 0; p < pieces; ++p)
+      for (std::size_t j = 0; j < cols; ++j) raise(to[j], found[p * cols + j]);
   }
 
-  std::vector<float> row_max_abs(ConstMatrixView x) override {
-    check(x.dtype == tensor::Dtype::kF32, "row_max_abs: F32");
-    std::vector<float> out(static_cast<std::size_t>(x.rows));
+  void row_max_abs(ConstMatrixView x, MatrixView most) override {
+    check(x.dtype == tensor::Dtype::kF32 && most.dtype == tensor::Dtype::kF32, "row_max_abs: F32");
+    check(most.rows == 1 && most.cols == x.rows, "row_max_abs: extents");
+    float* to = most.row<float>(0);
     parallel_pieces(threads_, x.rows, kLinalgRows, [&](std::int64_t begin, std::int64_t count) {
       for (std::int64_t i = begin; i < begin + count; ++i)
-        out[static_cast<std::size_t>(i)] =
-            std::bit_cast<float>(largest_magnitude(x.row<float>(i), x.cols));
+        raise(to[i], largest_magnitude(x.row<float>(i), x.cols));
     });
-    return out;
   }
 
  private:
+  // Bits of numbers that are not negative stand in the order of the numbers.
+  static void raise(float& most, std::int32_t magnitude) {
+    most = std::bit_cast<float>(std::max(std::bit_cast<std::int32_t>(most), magnitude));
+  }
+
   template <typename T>
   void permute_as(ConstMatrixView in, std::span<const std::int32_t> rows,
                   std::span<const std::int32_t> cols, MatrixView out) const {

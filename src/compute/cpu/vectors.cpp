@@ -114,11 +114,19 @@ class CpuVectors final : public Vectors {
     });
   }
 
+  double assign(ConstMatrixView x, std::span<const float> weights, ConstMatrixView centroids,
+                std::span<std::int32_t> labels) override {
+    std::vector<double> squares(labels.size());
+    nearest(x, centroids, labels, squares);
+    return host::weighted_total(weights, squares);
+  }
+
   // Every cluster's vectors in ascending order, whatever thread adds them.
   std::vector<double> weighted_sums(ConstMatrixView x, std::span<const float> weights,
                                     std::span<const std::int32_t> labels,
                                     std::int64_t clusters) override {
-    host::check_sums(x, weights, labels, clusters);
+    host::check_sums(x, weights, labels);
+    host::check_labels(labels, clusters);
     std::vector<std::int64_t> first(static_cast<std::size_t>(clusters) + 1, 0);
     for (const std::int32_t label : labels) ++first[static_cast<std::size_t>(label) + 1];
     std::partial_sum(first.begin(), first.end(), first.begin());

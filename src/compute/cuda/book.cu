@@ -1,4 +1,4 @@
-#include "compute/cuda/book.cuh"
+#include "compute/cuda/screen.cuh"
 
 namespace whit::compute::cuda {
 
@@ -33,6 +33,20 @@ HeldBook::HeldBook(const Context& context, ConstMatrixView centroids)
   largest_.clear();
   lay_out(context, view_, held_entries(centroids.cols), rows_.data(),
           reinterpret_cast<int*>(largest_.data()));
+}
+
+void find_largest(const Context& context, Rows<const float> x, std::int64_t rows, int length,
+                  std::int32_t* largest) {
+  constexpr std::int64_t kRows = 4096;
+  each_row(context, base::ceil_div(rows, kRows), kRows, "largest entry",
+           [=] __device__(std::int64_t piece) {
+             const std::int64_t end = (piece + 1) * kRows < rows ? (piece + 1) * kRows : rows;
+             float most = 0;
+             for (std::int64_t i = piece * kRows + threadIdx.x; i < end; i += blockDim.x)
+               for (int d = 0; d < length; ++d) most = fmaxf(most, fabsf(x[i][d]));
+             most = block_reduce(most, Larger{});
+             if (threadIdx.x == 0) atomicMax(largest, __float_as_int(most));
+           });
 }
 
 }  // namespace whit::compute::cuda

@@ -1,7 +1,6 @@
 #include "compute/cuda/label_order.h"
 
 #include <cub/device/device_radix_sort.cuh>
-#include <cub/device/device_scan.cuh>
 
 #include "compute/cuda/kernel.cuh"
 
@@ -40,7 +39,7 @@ KeyOrder::KeyOrder(const Context& context, const Temporary<std::uint32_t>& keys,
   sort(scratch.data(), bytes);
 }
 
-void find_clusters(const Context& context, const KeyOrder& order, int shift, std::int64_t clusters,
+void find_clusters(const Context& context, const KeyOrder& order, std::int64_t clusters,
                    std::int32_t* first) {
   const std::uint32_t* keys = order.keys();
   const std::int64_t count = order.count();
@@ -50,25 +49,13 @@ void find_clusters(const Context& context, const KeyOrder& order, int shift, std
          std::int64_t high = count;
          while (low < high) {
            const std::int64_t middle = (low + high) / 2;
-           if (static_cast<std::int64_t>(keys[middle] >> shift) < cluster)
+           if (static_cast<std::int64_t>(keys[middle]) < cluster)
              low = middle + 1;
            else
              high = middle;
          }
          first[cluster] = static_cast<std::int32_t>(low);
        });
-}
-
-void running_sums(const Context& context, const std::int32_t* counts, std::int32_t* sums,
-                  std::int64_t count) {
-  const auto scan = [&](void* scratch, std::size_t& bytes) {
-    check(cub::DeviceScan::ExclusiveSum(scratch, bytes, counts, sums, count, context.stream()),
-          "running sums");
-  };
-  std::size_t bytes = 0;
-  scan(nullptr, bytes);
-  const Temporary<std::uint8_t> scratch(context, static_cast<std::int64_t>(bytes));
-  scan(scratch.data(), bytes);
 }
 
 }  // namespace whit::compute::cuda

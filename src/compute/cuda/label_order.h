@@ -19,13 +19,9 @@ class KeyOrder {
   Temporary<std::int32_t> places_;
 };
 
-// first[c] is the first place whose key, shifted by `shift`, is not below c, for c in 0..clusters.
-void find_clusters(const Context& context, const KeyOrder& order, int shift, std::int64_t clusters,
+// first[c] is the first place whose key is not below c, for c in 0..clusters.
+void find_clusters(const Context& context, const KeyOrder& order, std::int64_t clusters,
                    std::int32_t* first);
-
-// sums[i] = counts[0] + ... + counts[i-1], for i in 0..count-1.
-void running_sums(const Context& context, const std::int32_t* counts, std::int32_t* sums,
-                  std::int64_t count);
 
 // The number of bits of `value`.
 int bits_for(std::int64_t value);

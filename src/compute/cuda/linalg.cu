@@ -1,4 +1,3 @@
-#include <bit>
 #include <memory>
 
 #include "compute/cuda/gram.h"
@@ -10,11 +9,42 @@ namespace whit::compute::cuda {
 
 namespace {
 
+// Rows at most this long are gathered out of shared memory.
+constexpr std::int64_t kStagedBytes = 96 * 1024;
+constexpr unsigned kPermuteThreads = 512;
+
+// Indices may be null: as they stand.
+template <typename T>
+__global__ void permute_kernel(Rows<const T> from, std::int64_t width, const std::int32_t* rows,
+                               const std::int32_t* cols, std::int64_t height, std::int64_t out_cols,
+                               Rows<T> to) {
+  extern __shared__ __align__(16) unsigned char memory[];
+  T* staged = reinterpret_cast<T*>(memory);
+  for (std::int64_t i = blockIdx.x; i < height; i += gridDim.x) {
+    const T* row = from[rows == nullptr ? i : rows[i]];
+    for (std::int64_t j = threadIdx.x; j < width; j += blockDim.x) staged[j] = row[j];
+    __syncthreads();
+    for (std::int64_t j = threadIdx.x; j < out_cols; j += blockDim.x)
+      to[i][j] = staged[cols == nullptr ? j : cols[j]];
+    __syncthreads();
+  }
+}
+
 template <typename T>
 void permute_as(const Context& context, ConstMatrixView in, const std::int32_t* rows,
                 const std::int32_t* cols, MatrixView out) {
   const auto from = rows_of<T>(in);
   const auto to = rows_of<T>(out);
+  const auto bytes = in.cols * static_cast<std::int64_t>(sizeof(T));
+  if (out.rows > 0 && out.cols > 0 && bytes <= kStagedBytes) {
+    check(cudaFuncSetAttribute(permute_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(kStagedBytes)),
+          "permute's shared memory");
+    const auto blocks = static_cast<unsigned>(std::min<std::int64_t>(out.rows, 1 << 20));
+    permute_kernel<T><<<blocks, kPermuteThreads, static_cast<std::size_t>(bytes),
+                        context.stream()>>>(from, in.cols, rows, cols, out.rows, out.cols, to);
+    return context.launched("permute");
+  }
   each(context, out.rows, out.cols, "permute", [=] __device__(std::int64_t i, std::int64_t j) {
     to[i][j] = from[rows == nullptr ? i : rows[i]][cols == nullptr ? j : cols[j]];
   });
@@ -26,13 +56,6 @@ void check_indices(std::span<const std::int32_t> list, std::int64_t size, const 
 
 std::int64_t count_of(std::span<const std::int32_t> list, std::int64_t otherwise) {
   return list.empty() ? otherwise : static_cast<std::int64_t>(list.size());
-}
-
-std::vector<float> as_floats(const std::vector<std::int32_t>& bits) {
-  std::vector<float> out;
-  out.reserve(bits.size());
-  for (const std::int32_t b : bits) out.push_back(std::bit_cast<float>(b));
-  return out;
 }
 
 class CudaLinalg final : public Linalg {
@@ -147,33 +170,35 @@ class CudaLinalg final : public Linalg {
     return sums.read();
   }
 
-  std::vector<float> column_max_abs(ConstMatrixView x) override {
-    require(x.dtype == tensor::Dtype::kF32, "column_max_abs: F32");
-    const Temporary<std::int32_t> most(context_, x.cols);
-    most.clear();
+  void column_max_abs(ConstMatrixView x, MatrixView most) override {
+    require(x.dtype == tensor::Dtype::kF32 && most.dtype == tensor::Dtype::kF32,
+            "column_max_abs: F32");
+    require(most.rows == 1 && most.cols == x.cols, "column_max_abs: extents");
     const auto from = rows_of<float>(x);
-    std::int32_t* to = most.data();
-    constexpr std::int64_t kRows = 64;
+    auto* to = reinterpret_cast<std::int32_t*>(most.data);
     const std::int64_t rows = x.rows;
+    // Enough threads to fill a GPU, few enough that they do not queue for the same maxima.
+    const std::int64_t kept = std::max<std::int64_t>(16, base::ceil_div<std::int64_t>(rows, 512));
     // A maximum is the same in any order.
-    each(context_, base::ceil_div(rows, kRows), x.cols, "column_max_abs",
+    each(context_, base::ceil_div(rows, kept), x.cols, "column_max_abs",
          [=] __device__(std::int64_t piece, std::int64_t j) {
            std::int32_t largest = 0;
-           const std::int64_t last = (piece + 1) * kRows < rows ? (piece + 1) * kRows : rows;
-           for (std::int64_t i = piece * kRows; i < last; ++i) {
+           const std::int64_t last = (piece + 1) * kept < rows ? (piece + 1) * kept : rows;
+#pragma unroll 8
+           for (std::int64_t i = piece * kept; i < last; ++i) {
              const std::int32_t bits = magnitude_bits(from[i][j]);
              largest = bits > largest ? bits : largest;
            }
            atomicMax(to + j, largest);
          });
-    return as_floats(most.read());
   }
 
-  std::vector<float> row_max_abs(ConstMatrixView x) override {
-    require(x.dtype == tensor::Dtype::kF32, "row_max_abs: F32");
-    const Temporary<std::int32_t> most(context_, x.rows);
+  void row_max_abs(ConstMatrixView x, MatrixView most) override {
+    require(x.dtype == tensor::Dtype::kF32 && most.dtype == tensor::Dtype::kF32,
+            "row_max_abs: F32");
+    require(most.rows == 1 && most.cols == x.rows, "row_max_abs: extents");
     const auto from = rows_of<float>(x);
-    std::int32_t* to = most.data();
+    auto* to = reinterpret_cast<std::int32_t*>(most.data);
     const std::int64_t cols = x.cols;
     each_row(context_, x.rows, cols, "row_max_abs", [=] __device__(std::int64_t i) {
       std::int32_t largest = 0;
@@ -182,9 +207,8 @@ class CudaLinalg final : public Linalg {
         largest = bits > largest ? bits : largest;
       }
       largest = block_reduce(largest, Larger{});
-      if (threadIdx.x == 0) to[i] = largest;
+      if (threadIdx.x == 0 && largest > to[i]) to[i] = largest;
     });
-    return as_floats(most.read());
   }
 
  private:

@@ -1,215 +1,239 @@
 #include "compute/cuda/nearest.cuh"
 
-#include <optional>
-
-#include "compute/cuda/label_order.h"
 #include "compute/cuda/nearest.h"
 
-// Exact assignment without looking at most centroids. Vectors are sorted by their guesses, and those
-// of one guess by how far they are from it; a warp takes 64 of them. By the triangle inequality none
-// has its nearest centroid farther from the guess than twice the largest of those distances. The
-// warps of a block scan the codebook together for what is nearer than that to any of their guesses,
-// and each then goes through its own list. Without good guesses, some centroids are tried with every
-// vector first, and one pass over lists of narrower reach makes the guesses good.
+// Exact assignment by tensor cores. Sums in fp16 products and fp32 say of each run of 128 centroids
+// how near its nearest can be; the few runs that can hold the nearest are tried in fp32, and what
+// fp32 cannot tell apart is decided in double precision. A warp takes 64 vectors through the whole
+// codebook, which lies in shared memory a stage at a time.
 namespace whit::compute::cuda {
 
 namespace {
 
 constexpr int kWarps = 8;  // of a block
 constexpr unsigned kThreads = kWarps * kWarp;
-constexpr int kPiece = 1024;   // centroids scanned between two looks at the lists
-constexpr int kListed = 2048;  // entries of a list
-constexpr int kTried = 2048;   // centroids that stand for the codebook where there is no guess
-constexpr float kReach = 1.7F;  // of a pass that makes guesses good, in mean distances
-constexpr std::size_t kShared = sizeof(std::int32_t) * kWarps * kListed;
 
-struct Tile {
-  std::int32_t first, count, guess;
-};
+template <int L>
+using Operands = std::uint32_t[kFragments][kSteps<L>][2];
 
-struct Tiles {
-  const Tile* tiles;
-  const std::int32_t* turns;  // the order to take them in
-  const std::int32_t* count;
-  const std::int32_t* places;
+// The rows that this lane holds entries of: 8 apart, from its quad's.
+template <int L>
+__device__ void load_operands(const Job& job, float factor, std::int64_t first, Operands<L>& a) {
+  const int lane = static_cast<int>(threadIdx.x % kWarp);
+#pragma unroll
+  for (int slot = 0; slot < kSlots; ++slot) {
+    const float* x = job.x[min(first + 8 * slot + lane / kQuad, job.count - 1)];
+    const auto entry = [&](int d) { return d < job.book.length ? x[d] * factor : 0.0F; };
+#pragma unroll
+    for (int s = 0; s < kSteps<L>; ++s) {
+      const int k = 8 * s + 2 * (lane % kQuad);
+      a[slot / 2][s][slot % 2] =
+          packed(vector_operand<L>(k, entry), vector_operand<L>(k + 1, entry));
+    }
+  }
+}
+
+template <int L>
+__device__ void fetch(const Stage<L>& from, Stage<L>& to) {
+  constexpr int kPieces = sizeof(Stage<L>) / sizeof(float4);
+  static_assert(sizeof(Stage<L>) % sizeof(float4) == 0);
+  for (int i = static_cast<int>(threadIdx.x); i < kPieces; i += kThreads)
+    __pipeline_memcpy_async(reinterpret_cast<float4*>(&to) + i,
+                            reinterpret_cast<const float4*>(&from) + i, sizeof(float4));
+  __pipeline_commit();
+}
+
+template <int L>
+__device__ void see_stage(const Stage<L>& stage, const Operands<L>& a, Tops (&tops)[kSlots]) {
+  const int lane = static_cast<int>(threadIdx.x % kWarp);
+#pragma unroll 4
+  for (int tile = 0; tile < kStageTiles; ++tile) {
+    std::uint32_t b[kSteps<L>];
+#pragma unroll
+    for (int s = 0; s < kSteps<L>; ++s) b[s] = stage.operands[tile][s][lane];
+    const float4 start = stage.starts[tile][lane % kQuad];
+    float sums[kFragments][4];
+#pragma unroll
+    for (int f = 0; f < kFragments; ++f) multiply_steps(sums[f], a[f], b, start);
+#pragma unroll
+    for (int f = 0; f < kFragments; ++f) {
+      tops[2 * f].see(sums[f][0], sums[f][1]);
+      tops[2 * f + 1].see(sums[f][2], sums[f][3]);
+    }
+  }
+}
+
+template <int L>
+__device__ void see_all(const Job& job, const Screen<L>& screen, float factor, std::int64_t first,
+                        Stage<L> (&held)[2], Tops (&tops)[kSlots]) {
+  Operands<L> a;
+  load_operands<L>(job, factor, first, a);
+  fetch(screen.stages[0], held[0]);
+  for (int at = 0; at < screen.count; ++at) {
+    __pipeline_wait_prior(0);
+    __syncthreads();
+    if (at + 1 < screen.count) fetch(screen.stages[at + 1], held[(at + 1) % 2]);
+    see_stage<L>(held[at % 2], a, tops);
+    constexpr int kStages = kChunkTiles / kStageTiles;
+    if (at % kStages != kStages - 1) continue;
+#pragma unroll
+    for (Tops& top : tops) top.close(at / kStages);
+  }
+}
+
+// What becomes of a vector.
+enum Fate : int { kWritten, kDecided, kOpen };
+
+// Calls body(chunk, quad) for the lanes in `lanes` with what each has.
+template <typename Body>
+__device__ void each_run(unsigned lanes, int chunk, Body body) {
+  for (; lanes != 0; lanes &= lanes - 1) {
+    const int lane = __ffs(static_cast<int>(lanes)) - 1;
+    body(__shfl_sync(kAllLanes, chunk, lane), lane % kQuad);
+  }
+}
+
+// One vector, the whole warp at it: `top` is what this lane saw of it if it is of the quad `mine`,
+// `run` the chunk and lane with the largest sum.
+template <int L>
+__device__ Fate decide(const Job& job, float factor, const Tops& top, bool mine, int run,
+                       std::int64_t row, Seeker<L>& seeker) {
+  seeker.try_run(job.book, run / kQuad, run % kQuad);
+  float square = 0;
+#pragma unroll
+  for (int d = 0; d < L; ++d) square = fmaf(seeker.x[d], seeker.x[d], square);
+  const float largest = *job.book.largest * factor;
+  const float slack = slack_of<L>(sqrtf(square) * factor, largest);
+  const float least = shift_of(largest) - seeker.limit() * factor * factor - slack;
+  const int own = top.chunk * kQuad + static_cast<int>(threadIdx.x) % kQuad;
+  const unsigned best = __ballot_sync(kAllLanes, mine && top.best >= least && own != run);
+  const unsigned second = __ballot_sync(kAllLanes, mine && top.second >= least);
+  if (__any_sync(kAllLanes, mine && top.third >= least)) return kOpen;
+  const auto try_one = [&](int chunk, int quad) { seeker.try_run(job.book, chunk, quad); };
+  each_run(best, top.chunk, try_one);
+  each_run(second, top.next, try_one);
+  if (seeker.decided()) return kDecided;
+  if (seeker.label < 0) return kOpen;
+  Neighbour nearest{INFINITY, INT32_MAX};
+  const auto settle = [&](int chunk, int quad) {
+    seeker.settle_run(job.book, chunk, quad, nearest);
+  };
+  settle(run / kQuad, run % kQuad);
+  each_run(best, top.chunk, settle);
+  each_run(second, top.next, settle);
+  nearest = first_of_warp(nearest);
+  if (threadIdx.x % kWarp == 0) {
+    job.labels[row] = nearest.index;
+    if (job.squares != nullptr) job.squares[row] = nearest.square;
+  }
+  return kWritten;
+}
+
+// The chunk and lane of a quad with the largest sum, and whether there is one.
+struct Largest {
+  float value;
+  int run;
+  __device__ explicit Largest(const Tops& top)
+      : value(top.best), run(top.chunk * kQuad + static_cast<int>(threadIdx.x) % kQuad) {
+#pragma unroll
+    for (int distance = 1; distance < kQuad; distance *= 2) {
+      const float other = __shfl_xor_sync(kAllLanes, value, distance);
+      const int there = __shfl_xor_sync(kAllLanes, run, distance);
+      if (!(other > value || (other == value && there < run))) continue;
+      value = other;
+      run = there;
+    }
+  }
 };
 
 template <int L>
-__global__ void __launch_bounds__(kThreads)
-    trial_kernel(Job job, int count, int step, bool last) {
+__device__ void write(const Job& job, std::int64_t row, int label, Fate fate) {
+  if (row >= job.count || fate == kWritten) return;
+  job.labels[row] = max(label, 0);
+  if (fate == kOpen) {
+    job.open[atomicAdd(job.open_count, 1)] = static_cast<std::int32_t>(row);
+  } else if (job.squares != nullptr) {
+    float x[L];
+    load_vector<L>(job.x, row, job.book.length, x);
+    job.squares[row] = squared_distance<L>(x, job.book.plain[label], job.book.length);
+  }
+}
+
+template <int L>
+__global__ void __launch_bounds__(kThreads, 2) screen_kernel(Job job, Screen<L> screen) {
+  __shared__ Stage<L> held[2];
+  const int lane = static_cast<int>(threadIdx.x % kWarp);
   const std::int64_t warp = static_cast<std::int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-  const std::int64_t first = warp * kTileVectors + threadIdx.x % kWarp;
-  if (warp * kTileVectors >= job.count) return;
-  Seeker<L> seekers[kVectorsALane];
-  bool guessed = true;
+  const std::int64_t first = warp * kTileVectors;
+  const Scale scale = screen.scale(job.book);
+  Tops tops[kSlots];
+  if (scale.usable) see_all<L>(job, screen, scale.factor, first, held, tops);
+  int labels[kVectorsALane] = {};
+  Fate fates[kVectorsALane] = {};
 #pragma unroll
-  for (int v = 0; v < kVectorsALane; ++v) {
-    const std::int64_t row = min(first + v * static_cast<int>(kWarp), job.count - 1);
-    load_vector<L>(job.x, row, job.book.length, seekers[v].x);
-    seekers[v].doubt = doubt_of<L>(seekers[v].x, *job.book.largest);
-    const int guess = job.labels[row];
-    if (is_label(job.book, guess)) seekers[v].start(job.book, guess);
-    guessed = guessed && is_label(job.book, guess);
-  }
-  if (!last && __all_sync(kAllLanes, guessed)) return;
-  offer_all<L>(seekers, job.book, count, [=](int i) { return i * step; });
-#pragma unroll
-  for (int v = 0; v < kVectorsALane; ++v) {
-    const std::int64_t row = first + v * static_cast<int>(kWarp);
-    if (row >= job.count) continue;
-    if (last)
-      finish<L>(job, seekers[v], row);
-    else
-      job.labels[row] = max(seekers[v].label, 0);  // scores beyond fp32's range leave none
-  }
-}
-
-// The sort key: the guess, then the distance to it to about 3 %, modulo a factor of 256.
-template <int L>
-__global__ void key_kernel(Job job, std::uint32_t* keys) {
-  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (row >= job.count) return;
-  float x[L];
-  load_vector<L>(job.x, row, job.book.length, x);
-  const int guess = job.labels[row];
-  const float away = distance<L>(load_centroid<L>(job.book, guess), x);
-  keys[row] = static_cast<std::uint32_t>(guess) << 8 | (__float_as_uint(away) >> 18 & 0xffU);
-}
-
-// How far, as a score around the tile's guess, the nearest centroids can be: -inf for no tile.
-template <int L>
-__device__ float reach_of(const Seeker<L> (&seekers)[kVectorsALane], const Book& book,
-                          const Centroid<L>& center, int vectors, float narrowed) {
-  float farthest = 0;
-  float sum = 0;
-#pragma unroll
-  for (int v = 0; v < kVectorsALane; ++v) {
-    const int at = static_cast<int>(threadIdx.x % kWarp) + v * static_cast<int>(kWarp);
-    const float away = distance<L>(center, seekers[v].x);
-    farthest = fmaxf(farthest, away);
-    sum += at < vectors ? away : 0.0F;
-  }
-  farthest = warp_reduce(farthest, Larger{});
-  sum = warp_reduce(sum, Plus{});
-  float radius = 2 * farthest * kWider + kLeastDistance;
-  if (narrowed > 0) radius = fminf(radius, narrowed * sum / static_cast<float>(vectors));
-  if (vectors == 0) return -INFINITY;
-  const float doubt = (L + 4) * 0x1p-23F * 2 * *book.largest * *book.largest + FLT_MIN;
-  return radius * radius * kWider / 2 - center.half + doubt + 1e-6F * center.half;
-}
-
-// Adds what is within reach of each of the block's guesses to its list: this warp's part of a piece.
-template <int L>
-__device__ void list_piece(const Book& book, int piece, const float (&centers)[kWarps][L],
-                           const float (&reach)[kWarps], int (&listed)[kWarps],
-                           std::int32_t* lists) {
-  const int lane = static_cast<int>(threadIdx.x % kWarp);
-  const int warp = static_cast<int>(threadIdx.x / kWarp);
-  constexpr int kPart = kPiece / kWarps;
+  for (int slot = 0; slot < kSlots; ++slot) {
+    const Largest largest(tops[slot]);
 #pragma unroll 1
-  for (int at = 0; at < kPart; at += 2 * static_cast<int>(kWarp)) {
-    int ids[2];
-    Centroid<L> c[2];
-#pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      ids[e] = piece + warp * kPart + at + e * static_cast<int>(kWarp) + lane;
-      c[e] = load_centroid<L>(book, min(ids[e], book.count - 1));
-    }
-#pragma unroll 2
-    for (int t = 0; t < kWarps; ++t) {
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const bool near = !(score<L>(c[e], centers[t]) > reach[t]) && ids[e] < book.count;
-        const unsigned all = __ballot_sync(kAllLanes, near);
-        if (all == 0) continue;
-        int place = 0;
-        if (lane == 0) place = atomicAdd(&listed[t], __popc(all));
-        place = __shfl_sync(kAllLanes, place, 0) + __popc(all & ((1U << lane) - 1));
-        if (near) lists[t * kListed + place] = ids[e];
-      }
+    for (int quad = 0; quad < 8; ++quad) {
+      const std::int64_t row = first + 8 * slot + quad;
+      if (row >= job.count) break;
+      Seeker<L> seeker(job, row);
+      const bool any = __shfl_sync(kAllLanes, largest.value, kQuad * quad) > -INFINITY;
+      const int run = __shfl_sync(kAllLanes, largest.run, kQuad * quad);
+      const Fate fate = any ? decide<L>(job, scale.factor, tops[slot], lane / kQuad == quad, run,
+                                        row, seeker)
+                            : kOpen;
+      if (lane != slot % 4 * 8 + quad) continue;
+      labels[slot / 4] = seeker.label;
+      fates[slot / 4] = fate;
     }
   }
+#pragma unroll
+  for (int v = 0; v < kVectorsALane; ++v)
+    write<L>(job, first + v * static_cast<int>(kWarp) + lane, labels[v], fates[v]);
 }
 
+// Vectors that an open list's warp takes at once.
 template <int L>
-__global__ void __launch_bounds__(kThreads)
-    tile_kernel(Job job, Tiles tiles, float narrowed) {
-  extern __shared__ std::int32_t lists[];
-  __shared__ float centers[kWarps][L];
-  __shared__ float reach[kWarps];
-  __shared__ int listed[kWarps];
-  const int lane = static_cast<int>(threadIdx.x % kWarp);
-  const int warp = static_cast<int>(threadIdx.x / kWarp);
-  const int all = *tiles.count;
-  if (static_cast<int>(blockIdx.x) * kWarps >= all) return;
-  const int number = static_cast<int>(blockIdx.x) * kWarps + warp;
-  const Tile tile = number < all ? tiles.tiles[tiles.turns[number]] : Tile{0, 0, 0};
-  Seeker<L> seekers[kVectorsALane];
-  std::int64_t rows[kVectorsALane];
-#pragma unroll
-  for (int v = 0; v < kVectorsALane; ++v) {
-    const int at = lane + v * static_cast<int>(kWarp);
-    rows[v] = tiles.places[tile.first + min(at, max(tile.count - 1, 0))];
-    load_vector<L>(job.x, rows[v], job.book.length, seekers[v].x);
-    seekers[v].doubt = doubt_of<L>(seekers[v].x, *job.book.largest);
-    seekers[v].start(job.book, tile.guess);
-  }
-  const Centroid<L> center = load_centroid<L>(job.book, tile.guess);
-  const float within = reach_of<L>(seekers, job.book, center, tile.count, narrowed);
-  if (lane == 0) {
-#pragma unroll
-    for (int q = 0; q < L / 4; ++q) reinterpret_cast<float4*>(centers[warp])[q] = center.quads[q];
-    reach[warp] = within;
-    listed[warp] = 0;
-  }
-  __syncthreads();
-  for (int piece = 0; piece < job.book.count; piece += kPiece) {
-    list_piece<L>(job.book, piece, centers, reach, listed, lists);
-    __syncthreads();
-    int longest = 0;
-#pragma unroll
-    for (int t = 0; t < kWarps; ++t) longest = max(longest, listed[t]);
-    __syncthreads();
-    if (longest <= kListed - kPiece && piece + kPiece < job.book.count) continue;
-    const std::int32_t* list = lists + warp * kListed;
-    offer_all<L>(seekers, job.book, listed[warp], [=](int i) { return list[i]; });
-    __syncthreads();
-    if (lane == 0) listed[warp] = 0;
-    __syncthreads();
-  }
-#pragma unroll
-  for (int v = 0; v < kVectorsALane; ++v) {
-    if (lane + v * static_cast<int>(kWarp) >= tile.count) continue;
-    if (narrowed > 0)
-      job.labels[rows[v]] = seekers[v].label;
-    else
-      finish<L>(job, seekers[v], rows[v]);
-  }
-}
+inline constexpr int kTogether = L <= 8 ? 4 : L <= 16 ? 2 : 1;
 
-// What single precision left open, a warp each: double precision wherever it may matter.
+// The whole codebook, in double precision wherever single precision cannot rule a centroid out.
 template <int L>
 __global__ void __launch_bounds__(kThreads) open_kernel(Job job) {
   const int lane = static_cast<int>(threadIdx.x % kWarp);
   const int count = *job.open_count;
-  for (int i = static_cast<int>(blockIdx.x * kWarps + threadIdx.x / kWarp); i < count;
-       i += static_cast<int>(gridDim.x) * kWarps) {
-    const std::int32_t row = job.open[i];
-    float x[L];
-    load_vector<L>(job.x, row, job.book.length, x);
-    const int guess = max(job.labels[row], 0);
-    const float limit = score<L>(load_centroid<L>(job.book, guess), x) +
-                        2 * doubt_of<L>(x, *job.book.largest);
-    Neighbour best{squared_distance<L>(x, job.book.plain[guess], job.book.length), guess};
-    for (int c = lane; c < job.book.count; c += static_cast<int>(kWarp)) {
-      if (score<L>(load_centroid<L>(job.book, c), x) > limit) continue;
-      const Neighbour next{squared_distance<L>(x, job.book.plain[c], job.book.length), c};
-      if (next.before(best)) best = next;
+  constexpr int kEach = kTogether<L>;
+  for (int i = static_cast<int>(blockIdx.x * kWarps + threadIdx.x / kWarp) * kEach; i < count;
+       i += static_cast<int>(gridDim.x) * kWarps * kEach) {
+    float x[kEach][L];
+    float limit[kEach];
+    Neighbour best[kEach];
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      const std::int32_t row = job.open[min(i + e, count - 1)];
+      load_vector<L>(job.x, row, job.book.length, x[e]);
+      const int guess = job.labels[row];
+      limit[e] = score<L>(load_centroid<L>(job.book, guess), x[e]) +
+                 2 * doubt_of<L>(x[e], *job.book.largest);
+      best[e] = {squared_distance<L>(x[e], job.book.plain[guess], job.book.length), guess};
     }
-    best = first_of_warp(best);
-    if (lane != 0) continue;
-    job.labels[row] = best.index;
-    if (job.squares != nullptr) job.squares[row] = best.square;
+    for (int c = lane; c < job.book.count; c += static_cast<int>(kWarp)) {
+      const Centroid<L> centroid = load_centroid<L>(job.book, c);
+#pragma unroll
+      for (int e = 0; e < kEach; ++e) {
+        if (score<L>(centroid, x[e]) > limit[e]) continue;
+        const Neighbour next{squared_distance<L>(x[e], job.book.plain[c], job.book.length), c};
+        if (next.before(best[e])) best[e] = next;
+      }
+    }
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      best[e] = first_of_warp(best[e]);
+      if (lane != 0 || i + e >= count) continue;
+      const std::int32_t row = job.open[i + e];
+      job.labels[row] = best[e].index;
+      if (job.squares != nullptr) job.squares[row] = best[e].square;
+    }
   }
 }
 
@@ -235,92 +259,12 @@ unsigned blocks_for(std::int64_t warps) {
   return static_cast<unsigned>(base::ceil_div<std::int64_t>(warps, kWarps));
 }
 
-// Tiles and a key of each, 255 behind the last: the logarithm of its largest distance over the
-// cluster's middle one, descending. Tiles with lists about as long wait little for each other.
-void cut_tiles(const Context& context, const KeyOrder& order, std::int64_t clusters, Tile* tiles,
-               std::uint32_t* lengths, std::int32_t* all) {
-  const Temporary<std::int32_t> first(context, clusters + 1);
-  const Temporary<std::int32_t> counts(context, clusters + 1);
-  const Temporary<std::int32_t> before(context, clusters + 1);
-  find_clusters(context, order, 8, clusters, first.data());
-  const std::int32_t* from = first.data();
-  std::int32_t* count = counts.data();
-  each(context, 1, clusters + 1, "counting tiles", [=] __device__(std::int64_t, std::int64_t c) {
-    count[c] = c < clusters ? (from[c + 1] - from[c] + kTileVectors - 1) / kTileVectors : 0;
-  });
-  running_sums(context, counts.data(), before.data(), clusters + 1);
-  const std::int32_t* at = before.data();
-  const std::uint32_t* keys = order.keys();
-  each(context, 1, clusters + 1, "cutting tiles", [=] __device__(std::int64_t, std::int64_t c) {
-    if (c == clusters) {
-      *all = at[c];
-      return;
-    }
-    const int middle = from[c] + (from[c + 1] - from[c]) / 2;
-    for (int i = 0; i < count[c]; ++i) {
-      const int begin = from[c] + i * kTileVectors;
-      const int size = min(kTileVectors, from[c + 1] - begin);
-      tiles[at[c] + i] = {begin, size, static_cast<int>(c)};
-      const auto over = static_cast<signed char>(keys[begin + size - 1] - keys[middle] & 0xffU);
-      lengths[at[c] + i] = static_cast<std::uint32_t>(min(127 - over, 254));
-    }
-  });
-}
-
-// Lists of up to 64 vectors of one guess.
-class GuessTiles {
- public:
-  template <int L>
-  GuessTiles(const Context& context, const Job& job, std::integral_constant<int, L>)
-      : most_(job.book.count + job.count / kTileVectors + 1),
-        tiles_(context, most_),
-        count_(context, 1) {
-    const Temporary<std::uint32_t> keys(context, job.count);
-    key_kernel<L><<<static_cast<unsigned>(base::ceil_div<std::int64_t>(job.count, kThreads)),
-                    kThreads, 0, context.stream()>>>(job, keys.data());
-    context.launched("keys of vectors");
-    order_.emplace(context, keys, 8 + bits_for(job.book.count));
-    const Temporary<std::uint32_t> lengths(context, most_);
-    check(cudaMemsetAsync(lengths.data(), 0xff, static_cast<std::size_t>(most_) * 4,
-                          context.stream()),
-          "clearing of keys");
-    cut_tiles(context, *order_, job.book.count, tiles_.data(), lengths.data(), count_.data());
-    turns_.emplace(context, lengths, 8);
-  }
-  Tiles view() const {
-    return {tiles_.data(), turns_->places(), count_.data(), order_->places()};
-  }
-  std::int64_t most() const { return most_; }
-
- private:
-  std::int64_t most_;
-  Temporary<Tile> tiles_;
-  Temporary<std::int32_t> count_;
-  std::optional<KeyOrder> order_, turns_;
-};
-
 template <int L>
-void pass_over_tiles(const Context& context, const Job& job, float narrowed) {
-  const GuessTiles tiles(context, job, std::integral_constant<int, L>{});
-  check(cudaFuncSetAttribute(tile_kernel<L>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(kShared)),
-        "shared memory of lists");
-  tile_kernel<L><<<blocks_for(tiles.most()), kThreads, kShared, context.stream()>>>(
-      job, tiles.view(), narrowed);
-  context.launched("nearest centroids");
-}
-
-template <int L>
-void search(const Context& context, const Job& job, bool guessed) {
-  // Few enough to try them all.
-  const bool few = job.book.count <= kTried;
-  const int tried = few ? job.book.count : kTried;
+void search(const Context& context, const Job& job) {
+  const HeldScreen<L> screen(context, job.book, job.x, job.count);
   const unsigned blocks = blocks_for(base::ceil_div<std::int64_t>(job.count, kTileVectors));
-  trial_kernel<L><<<blocks, kThreads, 0, context.stream()>>>(job, tried, job.book.count / tried,
-                                                             few);
-  context.launched("trial of centroids");
-  if (!few && !guessed) pass_over_tiles<L>(context, job, kReach);
-  if (!few) pass_over_tiles<L>(context, job, 0);
+  screen_kernel<L><<<blocks, kThreads, 0, context.stream()>>>(job, screen.view());
+  context.launched("nearest centroids");
   open_kernel<L><<<4 * static_cast<unsigned>(context.properties().multiProcessorCount), kThreads, 0,
                    context.stream()>>>(job);
   context.launched("near ties");
@@ -329,7 +273,7 @@ void search(const Context& context, const Job& job, bool guessed) {
 }  // namespace
 
 void find_nearest(const Context& context, ConstMatrixView x, ConstMatrixView centroids,
-                  bool guessed, std::int32_t* labels, double* squares) {
+                  std::int32_t* labels, double* squares) {
   if (x.rows == 0) return;
   require(x.rows <= INT32_MAX, "vectors that 32 bits count");
   if (centroids.cols > kLongestHeld || centroids.rows >= 1 << 24) {
@@ -348,7 +292,7 @@ void find_nearest(const Context& context, ConstMatrixView x, ConstMatrixView cen
   open_count.clear();
   const Job job{rows_of<float>(x), x.rows,      book.view(),      labels,
                 squares,           open.data(), open_count.data()};
-  with_held_entries(centroids.cols, [&](auto held) { search<held>(context, job, guessed); });
+  with_held_entries(centroids.cols, [&](auto held) { search<held>(context, job); });
 }
 
 }  // namespace whit::compute::cuda

@@ -12,17 +12,45 @@ namespace whit::compute::cuda {
 
 namespace {
 
+constexpr int kSide = 32;
+constexpr int kTall = 8;
+
+// write(size-1-b, size-1-a, read(a, b)) for every entry (a, b) of a square matrix, both along rows.
+template <typename Read, typename Write>
+__global__ void turn_kernel(std::int64_t size, Read read, Write write) {
+  __shared__ float tile[kSide][kSide + 1];
+  const std::int64_t top = static_cast<std::int64_t>(blockIdx.y) * kSide;
+  const std::int64_t left = static_cast<std::int64_t>(blockIdx.x) * kSide;
+  for (int y = static_cast<int>(threadIdx.y); y < kSide; y += kTall)
+    if (top + y < size && left + threadIdx.x < size)
+      tile[y][threadIdx.x] = read(top + y, left + threadIdx.x);
+  __syncthreads();
+  for (int y = static_cast<int>(threadIdx.y); y < kSide; y += kTall)
+    if (top + threadIdx.x < size && left + y < size)
+      write(size - 1 - left - y, size - 1 - top - threadIdx.x, tile[threadIdx.x][y]);
+}
+
+template <typename Read, typename Write>
+void turn(const Context& context, std::int64_t size, const char* what, Read read, Write write) {
+  const auto tiles = static_cast<unsigned>(base::ceil_div<std::int64_t>(size, kSide));
+  turn_kernel<<<dim3(tiles, tiles), dim3(kSide, kTall), 0, context.stream()>>>(size, read, write);
+  context.launched(what);
+}
+
 // Ũ out of the Cholesky factor of the reversed matrix: H = Ũ Ũᵀ, U = Ũ/diag Ũ, D = (diag Ũ)².
 // l: column-major lower factor, so l[j * size + i] is L(i, j).
 void take_unit_upper(const Context& context, const float* l, MatrixView h, double* pivots) {
   const auto to = rows_of<float>(h);
   const std::int64_t size = h.rows;
-  each(context, size, size, "unit factor", [=] __device__(std::int64_t i, std::int64_t j) {
-    const std::int64_t column = size - 1 - j;
-    const float diagonal = l[column * size + column];
-    if (i == j) pivots[i] = static_cast<double>(diagonal) * static_cast<double>(diagonal);
-    to[i][j] = i > j ? 0.0F : i == j ? 1.0F : l[column * size + size - 1 - i] / diagonal;
-  });
+  turn(
+      context, size, "unit factor",
+      [=] __device__(std::int64_t a, std::int64_t b) {
+        const float diagonal = l[a * size + a];
+        if (a == b)
+          pivots[size - 1 - a] = static_cast<double>(diagonal) * static_cast<double>(diagonal);
+        return b < a ? 0.0F : a == b ? 1.0F : l[a * size + b] / diagonal;
+      },
+      [=] __device__(std::int64_t i, std::int64_t j, float value) { to[i][j] = value; });
 }
 
 class CudaSolve final : public Solve {
@@ -39,9 +67,12 @@ class CudaSolve final : public Solve {
     const auto from = rows_of<float>(h);
     float* l = reversed.data();
     // Only the upper triangle of h is read: column-major, the lower one of the reversed matrix.
-    each(context_, size, size, "reversing", [=] __device__(std::int64_t i, std::int64_t j) {
-      if (j <= i) l[j * size + i] = from[size - 1 - i][size - 1 - j];
-    });
+    turn(
+        context_, size, "reversing",
+        [=] __device__(std::int64_t a, std::int64_t b) { return a <= b ? from[a][b] : 0.0F; },
+        [=] __device__(std::int64_t j, std::int64_t i, float value) {
+          if (j <= i) l[j * size + i] = value;
+        });
     if (!cholesky(l, size)) return std::nullopt;
     take_unit_upper(context_, l, h, pivots.data());
     std::vector<double> d = pivots.read();

@@ -12,26 +12,38 @@ namespace whit::compute::cuda {
 
 namespace {
 
-constexpr unsigned kThreads = 256;
+constexpr unsigned kThreads = 128;
 
-// One entry of one cluster's sum a thread, the cluster's vectors in ascending order.
+constexpr int kTogether = 64;  // vectors of a cluster that are fetched at once
+constexpr int kEntries = 32;   // of their sums
+
+// A block a cluster and 32 entries of its sum, the cluster's vectors in ascending order: fetched by
+// all threads, added by one an entry. The entry behind the vector's own is the weight.
 __global__ void __launch_bounds__(kThreads)
     sums_kernel(Rows<const float> x, const float* weights, const std::int32_t* places,
-                const std::int32_t* first, std::int64_t clusters, int length, double* sums) {
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  const std::int64_t cluster = at / (length + 1);
-  const int d = static_cast<int>(at % (length + 1));
-  if (cluster >= clusters) return;
+                const std::int32_t* first, int length, double* sums) {
+  __shared__ double terms[kTogether][kEntries + 1];
+  const std::int64_t cluster = blockIdx.x;
+  const int begin = static_cast<int>(blockIdx.y) * kEntries;
+  const int width = min(kEntries, length + 1 - begin);
+  const int mine = static_cast<int>(threadIdx.x);
   const std::int32_t end = first[cluster + 1];
   double sum = 0;
-#pragma unroll 8
-  for (std::int32_t i = first[cluster]; i < end; ++i) {
-    const std::int32_t row = places[i];
-    const double weight = weights == nullptr ? 1.0 : static_cast<double>(weights[row]);
-    const double value = d == length ? 1.0 : static_cast<double>(x[row][d]);
-    sum = __dadd_rn(sum, __dmul_rn(weight, value));
+  for (std::int32_t at = first[cluster]; at < end; at += kTogether) {
+    const int count = min(kTogether, end - at);
+    for (int i = mine; i < count * width; i += static_cast<int>(kThreads)) {
+      const int d = begin + i % width;
+      const std::int32_t row = places[at + i / width];
+      const double weight = weights == nullptr ? 1.0 : static_cast<double>(weights[row]);
+      const double value = d == length ? 1.0 : static_cast<double>(x[row][d]);
+      terms[i / width][i % width] = __dmul_rn(weight, value);
+    }
+    __syncthreads();
+    if (mine < width)
+      for (int i = 0; i < count; ++i) sum = __dadd_rn(sum, terms[i][mine]);
+    __syncthreads();
   }
-  sums[at] = sum;
+  if (mine < width) sums[cluster * (length + 1) + begin + mine] = sum;
 }
 
 class CudaVectors final : public Vectors {
@@ -43,21 +55,48 @@ class CudaVectors final : public Vectors {
     host::check_nearest(x, centroids, labels, squares);
     const Temporary<std::int32_t> there(context_, x.rows);
     const Temporary<double> squares_there(context_, squares.empty() ? 0 : x.rows);
-    upload(std::span<const std::int32_t>(labels), there.data());
-    // Lists of guesses are whole or empty; a look at a few tells which.
-    bool guessed = true;
-    for (std::size_t i = 0; i < labels.size(); i += 1 + labels.size() / 64)
-      guessed = guessed && labels[i] >= 0 && labels[i] < centroids.rows;
-    find_nearest(context_, x, centroids, guessed, there.data(),
+    find_nearest(context_, x, centroids, there.data(),
                  squares.empty() ? nullptr : squares_there.data());
     download(there.data(), labels);
     download(squares_there.data(), squares);
   }
 
+  double assign(ConstMatrixView x, std::span<const float> weights, ConstMatrixView centroids,
+                std::span<std::int32_t> labels) override {
+    host::check_nearest(x, centroids, labels, {});
+    require(weights.empty() || static_cast<std::int64_t>(weights.size()) == x.rows,
+            "assign: one weight a vector");
+    const Temporary<std::int32_t> there(context_, x.rows);
+    const Temporary<double> squares(context_, x.rows);
+    const Temporary<float> weights_there(context_, static_cast<std::int64_t>(weights.size()));
+    upload(weights, weights_there.data());
+    find_nearest(context_, x, centroids, there.data(), squares.data());
+    constexpr auto kPiece = static_cast<std::int64_t>(host::kSummedVectors);
+    const Temporary<double> sums(context_, base::ceil_div(x.rows, kPiece));
+    const float* weight = weights.empty() ? nullptr : weights_there.data();
+    const double* square = squares.data();
+    double* to = sums.data();
+    const std::int64_t rows = x.rows;
+    each(context_, 1, sums.count(), "what is lost", [=] __device__(std::int64_t, std::int64_t j) {
+      const std::int64_t end = (j + 1) * kPiece < rows ? (j + 1) * kPiece : rows;
+      double sum = 0;
+#pragma unroll 8
+      for (std::int64_t i = j * kPiece; i < end; ++i)
+        sum = __dadd_rn(sum, weight == nullptr
+                                 ? square[i]
+                                 : __dmul_rn(static_cast<double>(weight[i]), square[i]));
+      to[j] = sum;
+    });
+    download(there.data(), labels);
+    double total = 0;
+    for (const double sum : sums.read()) total += sum;
+    return total;
+  }
+
   std::vector<double> weighted_sums(ConstMatrixView x, std::span<const float> weights,
                                     std::span<const std::int32_t> labels,
                                     std::int64_t clusters) override {
-    host::check_sums(x, weights, labels, clusters);
+    host::check_sums(x, weights, labels);
     require(x.rows <= INT32_MAX, "vectors that 32 bits count");
     const Temporary<std::uint32_t> keys(context_, x.rows);
     upload(labels, keys.data());
@@ -65,18 +104,26 @@ class CudaVectors final : public Vectors {
     upload(weights, weights_there.data());
     const KeyOrder order(context_, keys, bits_for(clusters));
     const Temporary<std::int32_t> first(context_, clusters + 1);
-    find_clusters(context_, order, 0, clusters, first.data());
-    const std::int64_t entries = clusters * (x.cols + 1);
-    const Temporary<double> sums(context_, entries);
-    if (entries > 0) {
-      const auto blocks = base::ceil_div<std::int64_t>(entries, kThreads);
-      sums_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, context_.stream()>>>(
+    find_clusters(context_, order, clusters, first.data());
+    const Temporary<std::int32_t> strays(context_, 1);
+    strays.clear();
+    const std::uint32_t* key = keys.data();
+    std::int32_t* stray = strays.data();
+    each(context_, 1, x.rows, "labels", [=] __device__(std::int64_t, std::int64_t i) {
+      if (static_cast<std::int64_t>(key[i]) >= clusters) *stray = 1;
+    });
+    const Temporary<double> sums(context_, clusters * (x.cols + 1));
+    if (clusters > 0) {
+      const auto groups = base::ceil_div<std::int64_t>(x.cols + 1, kEntries);
+      const dim3 grid(static_cast<unsigned>(clusters), static_cast<unsigned>(groups));
+      sums_kernel<<<grid, kThreads, 0, context_.stream()>>>(
           rows_of<float>(x), weights.empty() ? nullptr : weights_there.data(), order.places(),
-          first.data(), clusters, static_cast<int>(x.cols), sums.data());
+          first.data(), static_cast<int>(x.cols), sums.data());
       context_.launched("sums of clusters");
     }
-    std::vector<double> result(static_cast<std::size_t>(entries));
+    std::vector<double> result(static_cast<std::size_t>(sums.count()));
     download(sums.data(), std::span<double>(result));
+    require(strays.read()[0] == 0, "weighted_sums: labels within the clusters");
     return result;
   }
 

@@ -35,14 +35,30 @@ void check_nearest(ConstMatrixView x, ConstMatrixView centroids,
               "nearest: one label a vector");
 }
 
-void check_sums(ConstMatrixView x, std::span<const float> weights,
-                std::span<const std::int32_t> labels, std::int64_t clusters) {
-  const auto count = static_cast<std::size_t>(x.rows);
-  base::check(labels.size() == count && (weights.empty() || weights.size() == count),
-              "weighted_sums: one label a vector");
+double weighted_total(std::span<const float> weights, std::span<const double> squares) {
+  base::check(weights.empty() || weights.size() == squares.size(), "assign: one weight a vector");
+  double total = 0;
+  for (std::size_t begin = 0; begin < squares.size(); begin += kSummedVectors) {
+    const std::size_t end = std::min(begin + kSummedVectors, squares.size());
+    double sum = 0;
+    for (std::size_t i = begin; i < end; ++i)
+      sum += (weights.empty() ? 1.0 : static_cast<double>(weights[i])) * squares[i];
+    total += sum;
+  }
+  return total;
+}
+
+void check_labels(std::span<const std::int32_t> labels, std::int64_t clusters) {
   base::check(std::all_of(labels.begin(), labels.end(),
                           [&](std::int32_t label) { return label >= 0 && label < clusters; }),
               "weighted_sums: labels within the clusters");
+}
+
+void check_sums(ConstMatrixView x, std::span<const float> weights,
+                std::span<const std::int32_t> labels) {
+  const auto count = static_cast<std::size_t>(x.rows);
+  base::check(labels.size() == count && (weights.empty() || weights.size() == count),
+              "weighted_sums: one label a vector");
 }
 
 void check_vector_sweep(const VectorSweepArgs& args, ConstMatrixView t0, ConstMatrixView t,

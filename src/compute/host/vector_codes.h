@@ -14,8 +14,13 @@ double squared_distance(const float* x, const float* c, const float* r, std::int
 
 void check_nearest(ConstMatrixView x, ConstMatrixView centroids,
                    std::span<const std::int32_t> labels, std::span<const double> squares);
+// What Vectors::assign returns, of the vectors' squared distances.
+inline constexpr std::size_t kSummedVectors = 256;
+double weighted_total(std::span<const float> weights, std::span<const double> squares);
+
+void check_labels(std::span<const std::int32_t> labels, std::int64_t clusters);
 void check_sums(ConstMatrixView x, std::span<const float> weights,
-                std::span<const std::int32_t> labels, std::int64_t clusters);
+                std::span<const std::int32_t> labels);
 void check_vector_sweep(const VectorSweepArgs& args, ConstMatrixView t0, ConstMatrixView t,
                         MatrixView indices, MatrixView residual_indices, MatrixView error);
 

@@ -151,20 +151,16 @@ class ReferenceLinalg final : public Linalg {
     return out;
   }
 
-  std::vector<float> column_max_abs(ConstMatrixView x) override {
-    std::vector<float> out(static_cast<std::size_t>(x.cols));
+  void column_max_abs(ConstMatrixView x, MatrixView most) override {
+    check(most.rows == 1 && most.cols == x.cols, "column_max_abs: extents");
     for (std::int64_t i = 0; i < x.rows; ++i)
-      for (std::int64_t j = 0; j < x.cols; ++j)
-        raise(element(x, i, j), out[static_cast<std::size_t>(j)]);
-    return out;
+      for (std::int64_t j = 0; j < x.cols; ++j) raise(element(x, i, j), most.row<float>(0)[j]);
   }
 
-  std::vector<float> row_max_abs(ConstMatrixView x) override {
-    std::vector<float> out(static_cast<std::size_t>(x.rows));
+  void row_max_abs(ConstMatrixView x, MatrixView most) override {
+    check(most.rows == 1 && most.cols == x.rows, "row_max_abs: extents");
     for (std::int64_t i = 0; i < x.rows; ++i)
-      for (std::int64_t j = 0; j < x.cols; ++j)
-        raise(element(x, i, j), out[static_cast<std::size_t>(i)]);
-    return out;
+      for (std::int64_t j = 0; j < x.cols; ++j) raise(element(x, i, j), most.row<float>(0)[i]);
   }
 };
 

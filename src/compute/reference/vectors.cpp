@@ -82,10 +82,18 @@ class ReferenceVectors final : public Vectors {
     }
   }
 
+  double assign(ConstMatrixView x, std::span<const float> weights, ConstMatrixView centroids,
+                std::span<std::int32_t> labels) override {
+    std::vector<double> squares(labels.size());
+    nearest(x, centroids, labels, squares);
+    return host::weighted_total(weights, squares);
+  }
+
   std::vector<double> weighted_sums(ConstMatrixView x, std::span<const float> weights,
                                     std::span<const std::int32_t> labels,
                                     std::int64_t clusters) override {
-    host::check_sums(x, weights, labels, clusters);
+    host::check_sums(x, weights, labels);
+    host::check_labels(labels, clusters);
     std::vector<double> sums(static_cast<std::size_t>(clusters * (x.cols + 1)), 0.0);
     for (std::int64_t i = 0; i < x.rows; ++i) {
       const auto at = static_cast<std::size_t>(i);
