@@ -174,9 +174,10 @@ void MaximaObserver::gather_keys(const model::LayerSpec& layer,
 
 void MaximaObserver::input(const model::Stage& stage, ConstMatrixView x) {
   if (stage.observed_before) return;
-  rows_[stage.site] += x.rows;
-  if (wanted_.inputs.contains(stage.site))
-    fold(inputs_[stage.site], columns(x), x.rows, stats::to_string(stage.site));
+  const stats::TapId& site = stage.site;
+  rows_[site] += x.rows;
+  if (wanted_.inputs.contains(site))
+    gather_columns(inputs_[site], x, [&] { return stats::to_string(site); });
 }
 
 void MaximaObserver::weight(const model::LinearSpec& linear, ConstMatrixView w) {
