@@ -16,13 +16,13 @@ constexpr std::int64_t kListStep = 32;  // lists begin on whole lines of a cache
 
 GatheredMaxima::Place GatheredMaxima::take_place(std::int64_t width) {
   if (pieces_.empty() || pieces_.back().elements() - used_ < width) {
-    pieces_.push_back(backend_.memory().allocate({1, std::max(width, kPieceFloats)},
-                                                 tensor::Dtype::kF32));
+    pieces_.push_back(
+        backend_.memory().allocate({1, std::max(width, kPieceFloats)}, tensor::Dtype::kF32));
     used_ = 0;
   }
   const Place place{pieces_.size() - 1, used_, width};
-  used_ = std::min((used_ + width + kListStep - 1) / kListStep * kListStep,
-                   pieces_.back().elements());
+  used_ =
+      std::min((used_ + width + kListStep - 1) / kListStep * kListStep, pieces_.back().elements());
   return place;
 }
 

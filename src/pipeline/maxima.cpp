@@ -166,8 +166,7 @@ void MaximaObserver::gather_keys(const model::LayerSpec& layer,
       return range;
     };
   };
-  const auto& there =
-      lists(layer, Operand::kKey, args.q.data.rows, {own.cols, shared.cols}, join);
+  const auto& there = lists(layer, Operand::kKey, args.q.data.rows, {own.cols, shared.cols}, join);
   backend_.linalg().column_max_abs(own, there[0]);
   backend_.linalg().column_max_abs(shared, there[1]);
 }

@@ -48,8 +48,8 @@ class MaximaObserver final : public model::Observer {
  public:
   MaximaObserver(compute::Backend& backend, WantedMaxima wanted);
 
-  // Brings what has gathered on the device to the host; before that, nothing is told. Errors: kInput
-  // (subject: the first tensor that held some) for NaN and infinity.
+  // Brings what has gathered on the device to the host; before that, nothing is told. Errors:
+  // kInput (subject: the first tensor that held some) for NaN and infinity.
   void settle() override;
 
   // Never seen: no values.

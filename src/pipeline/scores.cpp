@@ -105,8 +105,7 @@ class Searcher {
       std::int64_t end = std::max(begin, first + 1 - key);
       if (args_.key_bias.data != nullptr || block.device.kind == tensor::Device::Kind::kHost)
         begin = end = 0;
-      if (begin < end)
-        raise_to_columns(scores, block.sub(0, rows, begin, end - begin));
+      if (begin < end) raise_to_columns(scores, block.sub(0, rows, begin, end - begin));
       edge(scores, first, key, block, 0, begin);
       edge(scores, first, key, block, end, block.cols);
     }

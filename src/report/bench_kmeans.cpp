@@ -75,8 +75,7 @@ BenchTable bench_kmeans(compute::Backend& backend, const KMeansBenchArgs& args) 
       updating += seconds_from(update);
     }
     const Instant assignment = std::chrono::steady_clock::now();
-    const double inertia =
-        backend.vectors().assign(x.matrix(), {}, centroids.matrix(), labels);
+    const double inertia = backend.vectors().assign(x.matrix(), {}, centroids.matrix(), labels);
     add(fmt::format("assignment {}", pass + 1), pairs, seconds_from(assignment),
         fmt::format("inertia {:.10g}", inertia));
   }
