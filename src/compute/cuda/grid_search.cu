@@ -45,9 +45,16 @@ struct Smaller {
 // 1.5 * 2^23: adding and subtracting it rounds halves to even.
 constexpr float kRound = 12582912.0F;
 
-// Four points of the search at once, each with its grid's scale: what the group loses.
+// Of an error: |e|^2.4 = 2^(1.2 log2(e²)), or weight * e².
+__device__ float lost_by(float error, float weight, bool weighted) {
+  const float square = error * error;
+  return weighted ? weight * square
+                  : exp2f(static_cast<float>(host::kSearchNorm) * 0.5F * __log2f(square));
+}
+
+// Two points of the search at once, each with its grid's scale: what the group loses.
 struct Points {
-  static constexpr int kCount = 4;
+  static constexpr int kCount = 2;
   float scale[kCount], inverse[kCount], loss[kCount];
 
   __device__ void add(const Search& s, float zero, float w, float weight, bool weighted) {
@@ -55,17 +62,96 @@ struct Points {
     for (int p = 0; p < kCount; ++p) {
       const float code =
           fminf(fmaxf((w * inverse[p] + kRound) - kRound, s.code_lo - zero), s.code_hi - zero);
-      const float error = w - code * scale[p];
-      const float square = error * error;
-      // |e|^2.4 = 2^(1.2 log2(e²)).
-      loss[p] += weighted ? weight * square
-                          : exp2f(static_cast<float>(host::kSearchNorm) * 0.5F * __log2f(square));
+      loss[p] += lost_by(w - code * scale[p], weight, weighted);
     }
   }
 };
 
-// A warp searches the grid of one group: a lane takes every 32nd point, the weights pass by in
-// shared memory.
+// A group on its way through the search; weights: null, or one a column.
+struct Group {
+  const float* w;
+  const float* weights;
+  host::GroupGrid widest;
+};
+
+// What values beyond the grid's ends lose with this scale, and no less with any smaller one.
+__device__ float lost_beyond(const Search& s, const Group& group, float scale) {
+  const float lo = s.code_lo - group.widest.zero;
+  const float hi = s.code_hi - group.widest.zero;
+  const float inverse = inverse_of(scale);
+  constexpr float kSurely = 0.51F;  // beyond half a step, whatever is rounded
+  float sum = 0;
+  for (std::int64_t k = threadIdx.x; k < s.group_size; k += kWarp) {
+    const float w = group.w[k];
+    if (!(fmaxf(w * inverse - hi, lo - w * inverse) > kSurely)) continue;
+    const bool weighted = group.weights != nullptr;
+    sum += lost_by(fmaxf(w - hi * scale, lo * scale - w), weighted ? group.weights[k] : 1.0F,
+                   weighted);
+  }
+  return warp_reduce(sum, Plus{});
+}
+
+// What the group loses at the points; its weights pass by in shared memory.
+__device__ void weigh(const Search& s, const Group& group, Points& points, float* shared) {
+  const auto lane = static_cast<int>(threadIdx.x);
+  const bool weighted = group.weights != nullptr;
+  float* shared_weights = shared + kWarp;
+  for (std::int64_t k = 0; k < s.group_size; k += kWarp) {
+    __syncwarp();
+    const bool there = k + lane < s.group_size;
+    shared[lane] = there ? group.w[k + lane] : 0.0F;
+    shared_weights[lane] = there && weighted ? group.weights[k + lane] : 0.0F;
+    __syncwarp();
+    const int count = static_cast<int>(min(s.group_size - k, static_cast<std::int64_t>(kWarp)));
+    for (int i = 0; i < count; ++i)
+      points.add(s, group.widest.zero, shared[i], shared_weights[i], weighted);
+  }
+}
+
+// A warp searches the grid of one group, a lane every 32nd point, in rounds of 64. As on a CPU the
+// search ends where what lies beyond the grid alone loses more than the best so far.
+__device__ float best_scale(const Search& s, const Group& group, float* shared) {
+  const auto lane = static_cast<int>(threadIdx.x);
+  const bool weighted = group.weights != nullptr;
+  const auto scale_at = [&](int point) {
+    return storable(s, group.widest.scale * host::search_factor(point, weighted));
+  };
+  constexpr float kClearly = 1.001F;  // more than sums in fp32 are wrong by
+  float least = INFINITY;
+  int chosen = host::kSearchPoints;
+  for (int first = 0; first < host::kSearchPoints; first += Points::kCount * static_cast<int>(kWarp)) {
+    if (first > 0) {
+      const float best = -warp_reduce(-least, Larger{});
+      if (lost_beyond(s, group, scale_at(first)) > kClearly * best) break;
+    }
+    Points points;
+#pragma unroll
+    for (int p = 0; p < Points::kCount; ++p) {
+      const int point = first + p * static_cast<int>(kWarp) + lane;
+      points.scale[p] = scale_at(min(point, host::kSearchPoints - 1));
+      points.inverse[p] = inverse_of(points.scale[p]);
+      points.loss[p] = 0;
+    }
+    weigh(s, group, points, shared);
+#pragma unroll
+    for (int p = 0; p < Points::kCount; ++p) {
+      const int point = first + p * static_cast<int>(kWarp) + lane;
+      if (point >= host::kSearchPoints || !(points.loss[p] < least)) continue;
+      least = points.loss[p];
+      chosen = point;
+    }
+  }
+  for (unsigned distance = kWarp / 2; distance > 0; distance /= 2) {
+    const float other = __shfl_xor_sync(kAllLanes, least, distance);
+    const int theirs = __shfl_xor_sync(kAllLanes, chosen, distance);
+    if (other < least || (other == least && theirs < chosen)) {
+      least = other;
+      chosen = theirs;
+    }
+  }
+  return chosen < host::kSearchPoints ? scale_at(chosen) : group.widest.scale;
+}
+
 __device__ void search_group(const Search& s, std::int64_t at, float* shared) {
   const std::int64_t n = at / s.groups;
   const std::int64_t g = at % s.groups;
@@ -79,54 +165,13 @@ __device__ void search_group(const Search& s, std::int64_t at, float* shared) {
   }
   lo = warp_reduce(lo, Smaller{});
   hi = warp_reduce(hi, Larger{});
-  const host::GroupGrid widest = covering(s, lo, hi);
-  float best = widest.scale;
-  if (s.mse && (lo != 0 || hi != 0)) {
-    static_assert(Points::kCount * kWarp >= host::kSearchPoints);
-    const bool weighted = s.column_weights != nullptr;
-    const float* weights = weighted ? s.column_weights + g * s.group_size : nullptr;
-    Points points;
-#pragma unroll
-    for (int p = 0; p < Points::kCount; ++p) {
-      const int point = min(p * static_cast<int>(kWarp) + lane, host::kSearchPoints - 1);
-      points.scale[p] = storable(s, widest.scale * host::search_factor(point, weighted));
-      points.inverse[p] = inverse_of(points.scale[p]);
-      points.loss[p] = 0;
-    }
-    float* shared_weights = shared + kWarp;
-    for (std::int64_t k = 0; k < s.group_size; k += kWarp) {
-      __syncwarp();
-      const bool there = k + lane < s.group_size;
-      shared[lane] = there ? w[k + lane] : 0.0F;
-      shared_weights[lane] = there && weighted ? weights[k + lane] : 0.0F;
-      __syncwarp();
-      const int count = static_cast<int>(min(s.group_size - k, static_cast<std::int64_t>(kWarp)));
-      for (int i = 0; i < count; ++i)
-        points.add(s, widest.zero, shared[i], shared_weights[i], weighted);
-    }
-    float least = INFINITY;
-    int chosen = host::kSearchPoints;
-#pragma unroll
-    for (int p = 0; p < Points::kCount; ++p) {
-      const int point = p * static_cast<int>(kWarp) + lane;
-      if (point >= host::kSearchPoints || !(points.loss[p] < least)) continue;
-      least = points.loss[p];
-      chosen = point;
-    }
-    for (unsigned distance = kWarp / 2; distance > 0; distance /= 2) {
-      const float other = __shfl_xor_sync(kAllLanes, least, distance);
-      const int theirs = __shfl_xor_sync(kAllLanes, chosen, distance);
-      if (other < least || (other == least && theirs < chosen)) {
-        least = other;
-        chosen = theirs;
-      }
-    }
-    if (chosen < host::kSearchPoints)
-      best = storable(s, widest.scale * host::search_factor(chosen, weighted));
-  }
+  const float* weights = s.column_weights == nullptr ? nullptr : s.column_weights + g * s.group_size;
+  const Group group{w, weights, covering(s, lo, hi)};
+  const bool searched = s.mse && (lo != 0 || hi != 0);
+  const float best = searched ? best_scale(s, group, shared) : group.widest.scale;
   if (lane != 0) return;
   s.scales[n][g] = best;
-  if (s.zeros.data != nullptr) s.zeros[n][g] = widest.zero;
+  if (s.zeros.data != nullptr) s.zeros[n][g] = group.widest.zero;
 }
 
 constexpr unsigned kGroupsAtOnce = 8;
