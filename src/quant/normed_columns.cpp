@@ -66,10 +66,14 @@ Tensor vectors_of(const Tensor& m, const CodedColumns& part) {
   const std::int64_t cols = m.shape()[1];
   const std::int64_t chunks = part.indices.shape()[0];
   Tensor out({part.count * chunks, part.length}, Dtype::kF32);
-  for (std::int64_t n = 0; n < rows; ++n) {
-    const float* row = m.as<float>() + n * cols + part.first;
-    float* to = out.as<float>() + n / part.length * part.length + n % part.length;
-    for (std::int64_t j = 0; j < part.count; ++j) to[j * chunks * part.length] = row[j];
+  constexpr std::int64_t kColumns = 16;  // at once: what is read and written stays in the caches
+  for (std::int64_t first = 0; first < part.count; first += kColumns) {
+    const std::int64_t end = std::min(first + kColumns, part.count);
+    for (std::int64_t n = 0; n < rows; ++n) {
+      const float* row = m.as<float>() + n * cols + part.first;
+      float* to = out.as<float>() + n;
+      for (std::int64_t j = first; j < end; ++j) to[j * chunks * part.length] = row[j];
+    }
   }
   return out;
 }
