@@ -43,8 +43,8 @@ class Observer {
   // it.
   virtual void mixture(const LayerSpec& /*layer*/, tensor::ConstMatrixView /*y*/) {}
 
-  // Called by who drives the forward, after each layer and at its end: time to bring to the host
-  // what gathered on the device.
+  // Called by who drives the forward at its end: time to bring to the host what gathered on the
+  // device.
   virtual void settle() {}
 };
 

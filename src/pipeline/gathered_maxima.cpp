@@ -10,6 +10,7 @@ namespace whit::pipeline {
 namespace {
 
 constexpr std::int64_t kPieceFloats = 1 << 16;
+constexpr std::size_t kMostPieces = 32;
 constexpr std::int64_t kListStep = 32;  // lists begin on whole lines of a cache
 
 }  // namespace
@@ -43,6 +44,10 @@ const GatheredMaxima::Lists& GatheredMaxima::checked(const Entry& entry,
       [](std::int64_t width, const tensor::MatrixView& list) { return list.cols == width; });
   base::check(same, "a tensor keeps its number of channels");
   return entry.lists;
+}
+
+bool GatheredMaxima::full() const {
+  return pieces_.size() > kMostPieces;
 }
 
 void GatheredMaxima::settle(const Take& take) {

@@ -49,6 +49,9 @@ class GatheredMaxima {
     return checked(entries_[found->second], widths);
   }
 
+  // Whether so much has gathered that it is time for settle().
+  bool full() const;
+
   using Take = std::function<void(Maxima& owner, const std::string& name, stats::Range)>;
   // Calls take with what has gathered for each owner, in the order in which they first came.
   void settle(const Take& take);

@@ -20,6 +20,9 @@ using tensor::ConstMatrixView;
 
 namespace {
 
+// Of absorbed queries at once.
+constexpr std::int64_t kMetFloats = 1 << 22;
+
 constexpr std::array<std::string_view, 10> kOperandNames{
     "query",        "key",     "value",  "absorbed query", "latent key",
     "latent value", "mixture", "scores", "logits",         "probabilities"};
@@ -180,6 +183,7 @@ void MaximaObserver::input(const model::Stage& stage, ConstMatrixView x) {
 }
 
 void MaximaObserver::weight(const model::LinearSpec& linear, ConstMatrixView w) {
+  if (gathered_.full()) settle();
   if (wanted_.weights.contains(&linear)) {
     Maxima& into = weights_[&linear];
     into.rows += w.rows;
@@ -215,13 +219,21 @@ void MaximaObserver::gather_absorbed(const model::LayerSpec& layer, const HeadVi
   };
   const auto& there =
       lists(layer, Operand::kAbsorbedQuery, rows, {spec.kv_rank, extent.cols}, join);
-  tensor::Tensor met = backend_.memory().allocate({rows, spec.kv_rank}, tensor::Dtype::kF32);
-  for (std::int64_t h = 0; h < spec.heads; ++h) {
-    backend_.linalg().gemm(1, q.data.sub(0, rows, q.first_col + h * q.head_stride, spec.nope_dim),
-                           Transpose::kNo,
-                           expansion.rows_of(h * (spec.nope_dim + spec.v_dim), spec.nope_dim),
-                           Transpose::kNo, 0, met.matrix());
-    backend_.linalg().column_max_abs(met.matrix(), there[0]);
+  // Some heads one below the other.
+  const std::int64_t together = std::clamp<std::int64_t>(
+      kMetFloats / std::max<std::int64_t>(rows * spec.kv_rank, 1), 1, spec.heads);
+  tensor::Tensor met =
+      backend_.memory().allocate({together * rows, spec.kv_rank}, tensor::Dtype::kF32);
+  for (std::int64_t first = 0; first < spec.heads; first += together) {
+    const std::int64_t count = std::min(together, spec.heads - first);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t h = first + i;
+      backend_.linalg().gemm(1, q.data.sub(0, rows, q.first_col + h * q.head_stride, spec.nope_dim),
+                             Transpose::kNo,
+                             expansion.rows_of(h * (spec.nope_dim + spec.v_dim), spec.nope_dim),
+                             Transpose::kNo, 0, met.matrix().rows_of(i * rows, rows));
+    }
+    backend_.linalg().column_max_abs(met.matrix().rows_of(0, count * rows), there[0]);
   }
   backend_.linalg().column_max_abs(extent, there[1]);
 }

@@ -222,9 +222,9 @@ void WatchedForward::run(model::Observer* observer, const After& after) const {
   model::forward_embedding(context, spec);
   for (std::int64_t i = 0; i < count; ++i) {
     model::forward_layer(context, spec.layers[static_cast<std::size_t>(i)]);
-    if (observer != nullptr) observer->settle();
     after(i + 1, total);
   }
+  if (observer != nullptr) observer->settle();
 }
 
 void WatchedForward::run_mtp(model::Observer& observer, const After& after) const {
@@ -239,9 +239,9 @@ void WatchedForward::run_mtp(model::Observer& observer, const After& after) cons
       watch_head(observer, *layer.mtp->head, [&](const model::Tile& tile) {
         return model::forward_mtp_head_input(context, layer, tile.first_row, tile.rows);
       });
-    observer.settle();
     after(++done, total);
   }
+  observer.settle();
 }
 
 void WatchedForward::watch_head(model::Observer& observer) const {
