@@ -67,8 +67,9 @@ BenchTable bench_layer(compute::Backend& backend, const LayerBenchArgs& args,
   const auto metered = make_metered(backend, meter);
   const auto checkpoint = checkpoint::Checkpoint::open(source);
   const auto before = backend.memory().available();
+  compute::Backend& used = args.metered ? *metered : backend;
   const auto result = pipeline::run(checkpoint, {recipe, output, pipeline::ExistingOutput::kRefuse},
-                                    *metered, events, cancel);
+                                    used, events, cancel);
   fs::remove_all(output);
 
   BenchTable table;
