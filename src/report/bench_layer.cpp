@@ -20,6 +20,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr double kNoSeconds = std::numeric_limits<double>::quiet_NaN();
+
 constexpr int kMoeLayers = 58;  // of DeepSeek-V3
 constexpr int kDenseLayers = 3;
 
@@ -67,9 +69,9 @@ BenchTable bench_layer(compute::Backend& backend, const LayerBenchArgs& args,
   const auto metered = make_metered(backend, meter);
   const auto checkpoint = checkpoint::Checkpoint::open(source);
   const auto before = backend.memory().available();
-  compute::Backend& used = args.metered ? *metered : backend;
-  const auto result = pipeline::run(checkpoint, {recipe, output, pipeline::ExistingOutput::kRefuse},
-                                    used, events, cancel);
+  const pipeline::RunArgs job{recipe, output, pipeline::ExistingOutput::kRefuse};
+  const auto result =
+      pipeline::run(checkpoint, job, args.metered ? *metered : backend, events, cancel);
   fs::remove_all(output);
 
   BenchTable table;
@@ -103,11 +105,10 @@ BenchTable bench_layer(compute::Backend& backend, const LayerBenchArgs& args,
     row.note = std::move(note);
     table.rows.push_back(std::move(row));
   };
-  const double none = std::numeric_limits<double>::quiet_NaN();
   if (args.metered)
-    plain("files, packing, host", none, result.seconds - known, "what is left");
+    plain("files, packing, host", kNoSeconds, result.seconds - known, "what is left");
   else
-    floors = none;
+    floors = kNoSeconds;
   plain("layer", floors, result.seconds, "embedding and head included");
   if (args.arch == "deepseek_v3" && !args.dense && args.experts == 0)
     plain("the model's mixtures", kMoeLayers * floors, kMoeLayers * result.seconds,
