@@ -84,7 +84,7 @@ void declare_vptq_flags(CLI::App& app, VptqFlags& flags) {
       ->capture_default_str();
   app.add_option(
          "--rounds", flags.rounds,
-         "vptq: turns of better codes and better codebooks; 0: VPTQ alone; left out: 2, 8 or "
+         "vptq: turns of better codes and better codebooks; 0: VPTQ alone; left out: 0, 8 or "
          "16, as --quality is fast, default or best")
       ->type_name("N");
 }

@@ -103,7 +103,7 @@ VectorLayout asked_layout(const VptqRecipe& vptq, const model::LinearSpec& linea
 int rounds_of(Quality quality) {
   switch (quality) {
     case Quality::kFast:
-      return 2;
+      return 0;
     case Quality::kDefault:
       return 8;
     case Quality::kBest:

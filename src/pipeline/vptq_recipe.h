@@ -6,7 +6,7 @@
 
 namespace whit::pipeline {
 
-// Rounds of better codes and codebooks that a quality has: fast 2, default 8, best 16.
+// Rounds of better codes and codebooks that a quality has: fast 0, default 8, best 16.
 int rounds_of(Quality quality);
 
 // Errors: kUsage, kUnsupported; subject: the flag.
