@@ -186,8 +186,9 @@ pipeline::Recipe recipe_from(const QuantizeFlags& flags, Session& session, Purpo
       flags.search, "--quantization-scale",
       {{"mse", compute::ScaleSearch::kMse}, {"absmax", compute::ScaleSearch::kAbsmax}});
   if (recipe.method == pipeline::Method::kVptq) {
-    recipe.vptq = vptq_from(flags.vptq, {flags.bits, recipe.group_size.value_or(0),
-                                         session.flags().seed, quality_of(flags.refinement)});
+    recipe.vptq =
+        vptq_from(flags.vptq, {flags.bits, recipe.group_size.value_or(0), session.flags().seed,
+                               quality_of(flags.refinement.quality)});
     recipe.group_size.reset();
     recipe.channel = false;
   } else if (flags.bits == static_cast<int>(flags.bits)) {

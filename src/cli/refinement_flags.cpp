@@ -46,16 +46,15 @@ void declare_refinement_flags(CLI::App& app, RefinementFlags& flags) {
                             "experts' Grams and aims lean on what all tokens of the layer say");
 }
 
-pipeline::Quality quality_of(const RefinementFlags& flags) {
-  const auto quality = pipeline::quality_from_name(flags.quality);
+pipeline::Quality quality_of(const std::string& name) {
+  const auto quality = pipeline::quality_from_name(name);
   if (!quality)
-    base::fail(base::ErrorKind::kUsage, "--quality", "{}; expected fast, default or best",
-               flags.quality);
+    base::fail(base::ErrorKind::kUsage, "--quality", "{}; expected fast, default or best", name);
   return *quality;
 }
 
 pipeline::Refinement refinement_from(const RefinementFlags& flags) {
-  pipeline::Refinement result = pipeline::refinement_of(quality_of(flags));
+  pipeline::Refinement result = pipeline::refinement_of(quality_of(flags.quality));
   const auto& chosen = flags.chosen;
   if (flags.weighted->count() > 0) result.weighted_scales = chosen.weighted_scales;
   if (flags.refit->count() > 0) result.refit_scales = chosen.refit_scales;

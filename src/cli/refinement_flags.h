@@ -23,7 +23,7 @@ struct RefinementFlags {
 void declare_refinement_flags(CLI::App& app, RefinementFlags& flags);
 
 // Errors: kUsage, subject --quality.
-pipeline::Quality quality_of(const RefinementFlags& flags);
+pipeline::Quality quality_of(const std::string& name);
 
 // What the quality says, with each flag that was given in its place. Errors: kUsage.
 pipeline::Refinement refinement_from(const RefinementFlags& flags);

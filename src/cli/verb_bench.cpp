@@ -83,11 +83,7 @@ report::BenchTable bench_layer(Session& session, const Flags& flags) {
   args.length = flags.forward.length;
   args.folder = flags.folder.empty() ? std::filesystem::temp_directory_path() / "whit-bench-layer"
                                      : std::filesystem::path(flags.folder);
-  const auto quality = pipeline::quality_from_name(flags.quality);
-  if (!quality)
-    base::fail(base::ErrorKind::kUsage, "--quality", "{}; expected fast, default or best",
-               flags.quality);
-  args.recipe.refinement = pipeline::refinement_of(*quality);
+  args.recipe.refinement = pipeline::refinement_of(quality_of(flags.quality));
   auto& backend = session.backend();
   args.recipe.hidden_states = hidden_states_of(flags.hidden_states);
   fit_to_machine(session, std::nullopt, args.recipe);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "numeric/float_codec.h"
+#include "tensor/rounded.h"
 
 namespace whit::formats {
 
@@ -18,12 +19,9 @@ using tensor::Dtype;
 using tensor::Tensor;
 
 Tensor bf16_of(tensor::Shape shape, std::span<const float> values, bool exact) {
-  Tensor out(std::move(shape), Dtype::kBF16);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    out.as<std::uint16_t>()[i] = numeric::f32_to_bf16(values[i]);
-    check(!exact || numeric::round_to_bf16(values[i]) == values[i], "INC's scales are BF16");
-  }
-  return out;
+  for (const float value : values)
+    check(!exact || numeric::round_to_bf16(value) == value, "INC's scales are BF16");
+  return tensor::make_rounded(std::move(shape), values, Dtype::kBF16);
 }
 
 NamedTensor scalar(std::string name, float value, bool exact = true) {

@@ -291,11 +291,16 @@ IncTree to_tree(const IncMeasurement& measurement, std::optional<std::int64_t> l
     else
       add_moe(measurement.ranges.moes.at(name), name, nodes);
   }
+  return measured_tree(std::move(nodes), "DynamicRange", measurement.samples, local_rank);
+}
+
+IncTree measured_tree(IncTree::Dict nodes, const std::string& mode,
+                      std::optional<std::int64_t> samples, std::optional<std::int64_t> local_rank) {
   IncTree::Dict top;
-  if (measurement.samples) top.emplace_back("NumSamples", IncTree{*measurement.samples});
+  if (samples) top.emplace_back("NumSamples", IncTree{*samples});
   top.emplace_back("GlobalRank", IncTree{});
   top.emplace_back("LocalRank", local_rank ? IncTree{*local_rank} : IncTree{});
-  top.emplace_back("Mode", IncTree{std::string("DynamicRange")});
+  top.emplace_back("Mode", IncTree{mode});
   top.emplace_back("Nodes", IncTree{std::move(nodes)});
   return {std::move(top)};
 }

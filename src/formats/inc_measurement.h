@@ -25,6 +25,9 @@ IncMeasurement read_measurement(const IncTree& tree, RankOf rank, const std::str
 
 // LocalRank as INC's scripts write it: null of a job of one process, -1 of one that was unified.
 IncTree to_tree(const IncMeasurement& measurement, std::optional<std::int64_t> local_rank);
+// The same of nodes that are written already. `mode`: as INC calls it, "DynamicRange".
+IncTree measured_tree(IncTree::Dict nodes, const std::string& mode,
+                      std::optional<std::int64_t> samples, std::optional<std::int64_t> local_rank);
 
 // Numbers of INC's, JSON or NPZ: [[v]], [[v0], [v1]], [v], v. Errors: kInput where there is none.
 std::vector<double> numbers_of(const IncTree& tree, const std::string& subject);

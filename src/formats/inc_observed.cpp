@@ -1,5 +1,9 @@
 #include "formats/inc_observed.h"
 
+#include <utility>
+
+#include "formats/inc_measurement.h"
+
 namespace whit::formats {
 
 namespace {
@@ -26,13 +30,7 @@ IncTree observed_tree(const std::vector<IncObserved>& nodes, const std::string& 
     }
     all.emplace_back(observed.module, IncTree{std::move(node)});
   }
-  IncTree::Dict top;
-  top.emplace_back("NumSamples", IncTree{samples});
-  top.emplace_back("GlobalRank", IncTree{});
-  top.emplace_back("LocalRank", local_rank ? IncTree{*local_rank} : IncTree{});
-  top.emplace_back("Mode", IncTree{mode});
-  top.emplace_back("Nodes", IncTree{std::move(all)});
-  return {std::move(top)};
+  return measured_tree(std::move(all), mode, samples, local_rank);
 }
 
 }  // namespace whit::formats

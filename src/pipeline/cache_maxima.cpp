@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "compute/host/attention_shape.h"
 #include "pipeline/plan.h"
 
 namespace whit::pipeline {
@@ -11,8 +12,7 @@ namespace whit::pipeline {
 void CacheMaxima::see(const model::LayerSpec& layer, const compute::HeadView& heads,
                       std::int64_t count, float& most) {
   for (std::int64_t head = 0; head < count; ++head) {
-    const tensor::ConstMatrixView rows =
-        heads.data.sub(0, heads.data.rows, heads.first_col + head * heads.head_stride, heads.dim);
+    const tensor::ConstMatrixView rows = compute::host::head_of(heads, head);
     const float amax = backend_.codec().block_maxima(rows, rows.rows, rows.cols)[0];
     if (!std::isfinite(amax))
       base::fail(base::ErrorKind::kInput, attention_module(layer),

@@ -83,7 +83,10 @@ bool IncLayout::outputs_wanted() const {
 WantedMaxima IncLayout::wanted() const {
   WantedMaxima wanted;
   wanted.per_channel = config_.observer == "maxabs_per_channel";
-  for (const IncNode& node : nodes_) want(node, wanted);
+  for (const IncNode& node : nodes_)
+    visit(node, [&](const std::string&, const std::string&, const IncTensor& tensor) {
+      want(node, tensor, wanted);
+    });
   return wanted;
 }
 
@@ -106,18 +109,20 @@ void IncLayout::want(const IncNode& node, const IncTensor& tensor, WantedMaxima&
   }
 }
 
-void IncLayout::want(const IncNode& node, WantedMaxima& wanted) const {
+void IncLayout::visit(const IncNode& node, const Visit& visit) const {
   if (node.kind != Kind::kMixture || selects(node)) {
     const IncTensors tensors = tensors_of(node, outputs_wanted());
-    for (const auto& tensor : tensors.inputs) want(node, tensor, wanted);
-    if (tensors.outputs)
-      for (const auto& tensor : *tensors.outputs) want(node, tensor, wanted);
-    if (tensors.weight) want(node, *tensors.weight, wanted);
+    for (std::size_t i = 0; i < tensors.inputs.size(); ++i)
+      visit(node.name, fmt::format("input{}", i), tensors.inputs[i]);
+    for (std::size_t i = 0; tensors.outputs && i < tensors.outputs->size(); ++i)
+      visit(node.name, fmt::format("output{}", i), (*tensors.outputs)[i]);
+    if (tensors.weight) visit(node.name, "weight", *tensors.weight);
   }
   if (node.kind != Kind::kMixture) return;
   for (std::size_t e = 0; e < mixture_of(node).experts.size(); ++e)
     for (const char* list : {kExpertIn, kExpertOut})
-      if (selects_matrix(node, list, e)) want(node, matrix_of(node, list, e), wanted);
+      if (selects_matrix(node, list, e))
+        visit(fmt::format("{}.{}.{}", node.name, list, e), "weight", matrix_of(node, list, e));
 }
 
 Range IncLayout::stored(Range range) const {

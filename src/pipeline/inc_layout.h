@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,12 +29,16 @@ class IncLayout {
   const std::vector<IncNode>& nodes() const { return nodes_; }
   bool selects(const IncNode& node) const;
   bool selects_matrix(const IncNode& node, const char* list, std::size_t expert) const;
+  // Calls visit(module, slot, tensor) for every tensor of a node that is measured. Slots are
+  // "input0", "output1", "weight"; matrices of experts are modules of their own.
+  using Visit =
+      std::function<void(const std::string&, const std::string&, const IncTensor& tensor)>;
+  void visit(const IncNode& node, const Visit& visit) const;
   // Whether those outputs are measured that INC may leave out.
   bool outputs_wanted() const;
 
  private:
   static void want(const IncNode& node, const IncTensor& tensor, WantedMaxima& wanted);
-  void want(const IncNode& node, WantedMaxima& wanted) const;
   stats::Range range_of(const IncNode& node, const IncTensor& tensor,
                         const MaximaObserver& seen) const;
   stats::OpRanges op_of(const IncNode& node, const MaximaObserver& seen) const;

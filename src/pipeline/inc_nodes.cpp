@@ -127,6 +127,12 @@ class Builder {
 
 }  // namespace
 
+std::string served_name(const model::LayerSpec& layer, std::string module) {
+  if (layer.mtp && module.starts_with(layer.prefix))
+    module.insert(layer.prefix.size(), kPredictionBlock);
+  return module;
+}
+
 std::vector<IncNode> inc_nodes(const model::ModelSpec& spec, bool fp8, bool mtp) {
   return Builder(spec, fp8).build(mtp);
 }

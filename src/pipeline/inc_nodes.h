@@ -38,6 +38,8 @@ std::vector<IncNode> inc_nodes(const model::ModelSpec& spec, bool fp8, bool mtp 
 
 // What vLLM puts between the prefix of a prediction layer and the names of its decoder block.
 inline constexpr const char* kPredictionBlock = "mtp_block.";
+// So what vLLM calls `module` of a layer: as it is, but for a prediction layer's decoder block.
+std::string served_name(const model::LayerSpec& layer, std::string module);
 
 // Name of an expert's matrices, its number less: "w13_list" (what the expert reads), "w2_list".
 inline constexpr const char* kExpertIn = "w13_list";

@@ -14,7 +14,6 @@
 namespace whit::pipeline {
 
 using compute::HeadView;
-using compute::Transpose;
 using stats::Range;
 using tensor::ConstMatrixView;
 
@@ -226,13 +225,9 @@ void MaximaObserver::gather_absorbed(const model::LayerSpec& layer, const HeadVi
       backend_.memory().allocate({together * rows, spec.kv_rank}, tensor::Dtype::kF32);
   for (std::int64_t first = 0; first < spec.heads; first += together) {
     const std::int64_t count = std::min(together, spec.heads - first);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t h = first + i;
-      backend_.linalg().gemm(1, q.data.sub(0, rows, q.first_col + h * q.head_stride, spec.nope_dim),
-                             Transpose::kNo,
-                             expansion.rows_of(h * (spec.nope_dim + spec.v_dim), spec.nope_dim),
-                             Transpose::kNo, 0, met.matrix().rows_of(i * rows, rows));
-    }
+    for (std::int64_t i = 0; i < count; ++i)
+      absorb_query(backend_, spec, q, first + i, 0, expansion,
+                   met.matrix().rows_of(i * rows, rows));
     backend_.linalg().column_max_abs(met.matrix().rows_of(0, count * rows), there[0]);
   }
   backend_.linalg().column_max_abs(extent, there[1]);

@@ -68,8 +68,7 @@ float MeasuredMaxima::input(const model::LayerSpec& layer, const model::LinearSp
       names.push_back(linear.module.substr(0, dot + 1) + std::string(whole));
   if (layer.mtp)
     for (std::size_t i = 0, end = names.size(); i < end; ++i)
-      if (names[i].starts_with(layer.prefix))
-        names.push_back(layer.prefix + kPredictionBlock + names[i].substr(layer.prefix.size()));
+      names.push_back(served_name(layer, names[i]));
   for (const std::string& name : names)
     if (const auto op = ranges_.ops.find(name); !found && op != ranges_.ops.end())
       found = first_input(op->second);
@@ -111,9 +110,7 @@ std::optional<float> MeasuredMaxima::expert_input(const model::LayerSpec& layer,
 }
 
 MeasuredMaxima::Cache MeasuredMaxima::cache(const model::LayerSpec& layer) const {
-  std::string attention = attention_module(layer);
-  if (layer.mtp && attention.starts_with(layer.prefix))
-    attention.insert(layer.prefix.size(), kPredictionBlock);
+  const std::string attention = served_name(layer, attention_module(layer));
   Cache found;
   for (const auto& [name, op] : ranges_.ops) {
     if (!name.starts_with(attention + ".")) continue;

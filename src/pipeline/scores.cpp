@@ -6,27 +6,21 @@
 #include <limits>
 #include <utility>
 
+#include "compute/host/attention_shape.h"
+
 namespace whit::pipeline {
 
 using compute::AttentionArgs;
 using compute::HeadView;
 using compute::Transpose;
+using compute::host::first_visible;
+using compute::host::head_of;
 using tensor::ConstMatrixView;
 using tensor::MatrixView;
 
 namespace {
 
 constexpr std::int64_t kQueries = 128;
-
-// Rows of one head of one sequence.
-ConstMatrixView rows_of_head(const HeadView& view, std::int64_t head, std::int64_t first,
-                             std::int64_t rows) {
-  return view.data.sub(first, rows, view.first_col + head * view.head_stride, view.dim);
-}
-
-std::int64_t first_seen(std::int64_t query, std::int64_t window) {
-  return window > 0 ? std::max<std::int64_t>(0, query + 1 - window) : 0;
-}
 
 // Of one head and one sequence.
 class HeadScores {
@@ -38,14 +32,14 @@ class HeadScores {
   // Queries [first, first + rows) times keys [key, key + out.cols).
   void multiply(std::int64_t first, std::int64_t rows, std::int64_t key, MatrixView out) const {
     const std::int64_t kv_head = head_ / (args_.heads / args_.kv_heads);
-    const ConstMatrixView q = rows_of_head(args_.q, head_, start_ + first, rows);
+    const ConstMatrixView q = head_of(args_.q, head_).rows_of(start_ + first, rows);
     backend_.linalg().gemm(args_.scale, q.sub(0, rows, 0, args_.k.dim), Transpose::kNo,
-                           rows_of_head(args_.k, kv_head, start_ + key, out.cols), Transpose::kYes,
-                           0, out);
+                           head_of(args_.k, kv_head).rows_of(start_ + key, out.cols),
+                           Transpose::kYes, 0, out);
     if (!args_.k_shared) return;
-    backend_.linalg().gemm(args_.scale, q.sub(0, rows, args_.k.dim, args_.k_shared->dim),
-                           Transpose::kNo, rows_of_head(*args_.k_shared, 0, start_ + key, out.cols),
-                           Transpose::kYes, 1, out);
+    backend_.linalg().gemm(
+        args_.scale, q.sub(0, rows, args_.k.dim, args_.k_shared->dim), Transpose::kNo,
+        head_of(*args_.k_shared, 0).rows_of(start_ + key, out.cols), Transpose::kYes, 1, out);
   }
 
   // What softmax reads where a score is for a key.
@@ -96,12 +90,12 @@ class Searcher {
     const HeadScores scores(backend_, args_, head, start);
     for (std::int64_t first = 0; first < length; first += kQueries) {
       const std::int64_t rows = std::min(kQueries, length - first);
-      const std::int64_t key = first_seen(first, args_.window);
+      const std::int64_t key = first_visible(first, args_.window);
       const MatrixView block = scratch_.matrix().sub(0, rows, 0, first + rows - key);
       scores.multiply(first, rows, key, block);
       // Keys that all of these queries see; of a biased score the key matters. The host looks at
       // rows instead.
-      std::int64_t begin = first_seen(first + rows - 1, args_.window) - key;
+      std::int64_t begin = first_visible(first + rows - 1, args_.window) - key;
       std::int64_t end = std::max(begin, first + 1 - key);
       if (args_.key_bias.data != nullptr || block.device.kind == tensor::Device::Kind::kHost)
         begin = end = 0;
@@ -138,7 +132,7 @@ class Searcher {
       part = std::as_const(copy).matrix();
     }
     for (std::int64_t i = 0; i < part.rows; ++i) {
-      const std::int64_t low = std::max(begin, first_seen(first + i, args_.window) - key);
+      const std::int64_t low = std::max(begin, first_visible(first + i, args_.window) - key);
       const std::int64_t high = std::min(end, first + i + 1 - key);
       if (low >= high) continue;
       const float* row = part.row<float>(i) - begin;
@@ -159,6 +153,15 @@ class Searcher {
 };
 
 }  // namespace
+
+void absorb_query(compute::Backend& backend, const model::MlaSpec& spec, const HeadView& q,
+                  std::int64_t head, std::int64_t first_row, ConstMatrixView expansion,
+                  MatrixView out) {
+  const ConstMatrixView query = head_of(q, head).rows_of(first_row, out.rows);
+  backend.linalg().gemm(1, query.sub(0, out.rows, 0, spec.nope_dim), Transpose::kNo,
+                        expansion.rows_of(head * (spec.nope_dim + spec.v_dim), spec.nope_dim),
+                        Transpose::kNo, 0, out);
+}
 
 ScoreMaxima score_maxima(compute::Backend& backend, const AttentionArgs& args,
                          std::span<const std::int64_t> starts) {
@@ -183,7 +186,7 @@ SequenceScores sequence_scores(compute::Backend& backend, const AttentionArgs& a
                         std::vector<float>(size)};
   for (std::int64_t i = 0; i < rows; ++i) {
     const auto row = static_cast<std::size_t>(i * rows);
-    const std::int64_t begin = first_seen(i, args.window);
+    const std::int64_t begin = first_visible(i, args.window);
     float largest = -std::numeric_limits<float>::infinity();
     for (std::int64_t j = begin; j <= i; ++j) {
       const std::size_t at = row + static_cast<std::size_t>(j);

@@ -5,8 +5,15 @@
 #include <vector>
 
 #include "compute/backend.h"
+#include "model/spec.h"
 
 namespace whit::pipeline {
+
+// q_nope W_UK of one head of latent attention, as it meets the cached latent: out [rows, kv_rank]
+// of the queries from first_row on; `expansion`: the weight of kv_b.
+void absorb_query(compute::Backend& backend, const model::MlaSpec& spec, const compute::HeadView& q,
+                  std::int64_t head, std::int64_t first_row, tensor::ConstMatrixView expansion,
+                  tensor::MatrixView out);
 
 // Largest magnitudes of what the queries of whole sequences make of the keys that they see.
 struct ScoreMaxima {

@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "base/error.h"
-#include "numeric/float_codec.h"
 #include "pipeline/decode_on.h"
 #include "pipeline/output_weights.h"
+#include "tensor/rounded.h"
 
 namespace whit::pipeline {
 
@@ -16,20 +16,9 @@ namespace {
 // Weights that may wait for the file.
 constexpr std::size_t kMostWaiting = 8;
 
-// F32 values that are exact in `dtype`, in that dtype.
 tensor::Tensor narrow(const tensor::Tensor& values, tensor::Dtype dtype) {
-  if (dtype == tensor::Dtype::kF32) {
-    return tensor::make_f32(values.shape(),
-                            {values.as<float>(), static_cast<std::size_t>(values.elements())});
-  }
-  tensor::Tensor out(values.shape(), dtype);
-  const float* in = values.as<float>();
-  auto* bits = out.as<std::uint16_t>();
-  const std::int64_t count = values.elements();
-  for (std::int64_t i = 0; i < count; ++i)
-    bits[i] =
-        dtype == tensor::Dtype::kBF16 ? numeric::f32_to_bf16(in[i]) : numeric::f32_to_f16(in[i]);
-  return out;
+  return tensor::make_rounded(
+      values.shape(), {values.as<float>(), static_cast<std::size_t>(values.elements())}, dtype);
 }
 
 template <typename Value>

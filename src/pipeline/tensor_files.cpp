@@ -3,26 +3,15 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <utility>
 
 #include "base/error.h"
 #include "formats/torch_file.h"
-#include "numeric/float_codec.h"
+#include "tensor/rounded.h"
 
 namespace whit::pipeline {
 
 namespace {
-
-tensor::Tensor as_dtype(std::span<const float> values, tensor::Shape shape, numeric::Dtype dtype) {
-  tensor::Tensor out(std::move(shape), dtype);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (dtype == numeric::Dtype::kF32)
-      out.as<float>()[i] = values[i];
-    else
-      out.as<std::uint16_t>()[i] = dtype == numeric::Dtype::kBF16 ? numeric::f32_to_bf16(values[i])
-                                                                  : numeric::f32_to_f16(values[i]);
-  }
-  return out;
-}
 
 // Nothing depends on these being there after a crash: many small files are not synced one by one.
 void write_dump(const std::filesystem::path& file, const std::string& bytes) {
@@ -37,17 +26,15 @@ void write_dump(const std::filesystem::path& file, const std::string& bytes) {
 void TensorFiles::take(const ObservedTensor& seen) {
   shapes_[seen.module][seen.slot] = seen.shape;
   if (!saves()) return;
-  const tensor::Tensor value = as_dtype(seen.values, seen.shape, dtype_);
+  tensor::Tensor value = tensor::make_rounded(seen.shape, seen.values, dtype_);
   const auto file = folder_ / fmt::format("{}_{}_iter{}.pt", seen.module, seen.slot, seen.sequence);
   write_dump(file, formats::write_torch_tensor(value, file.string()));
-  if (!seen.linears.empty()) save_module(seen, value);
+  if (!seen.linears.empty()) save_module(seen, std::move(value));
 }
 
-void TensorFiles::save_module(const ObservedTensor& seen, const tensor::Tensor& weight) const {
+void TensorFiles::save_module(const ObservedTensor& seen, tensor::Tensor weight) const {
   formats::TorchEntries state;
-  tensor::Tensor copy(weight.shape(), weight.dtype());
-  std::copy_n(weight.data(), weight.bytes(), copy.data());
-  state.emplace("weight", std::move(copy));
+  state.emplace("weight", std::move(weight));
   std::vector<float> bias;
   bool any = false;
   for (const auto* linear : seen.linears) {
@@ -61,7 +48,9 @@ void TensorFiles::save_module(const ObservedTensor& seen, const tensor::Tensor& 
     const auto values = tensor::to_f32_vector(handle->view());
     bias.insert(bias.end(), values.begin(), values.end());
   }
-  if (any) state.emplace("bias", as_dtype(bias, {static_cast<std::int64_t>(bias.size())}, dtype_));
+  if (any)
+    state.emplace("bias",
+                  tensor::make_rounded({static_cast<std::int64_t>(bias.size())}, bias, dtype_));
   const auto file = folder_ / (seen.module + "_module.pt");
   write_dump(file, formats::write_torch_dict(state, file.string()));
 }

@@ -30,7 +30,7 @@ class TensorFiles {
   std::vector<formats::IncObserved> nodes(const IncLayout& layout) const;
 
  private:
-  void save_module(const ObservedTensor& seen, const tensor::Tensor& weight) const;
+  void save_module(const ObservedTensor& seen, tensor::Tensor weight) const;
   formats::IncArray noted(const std::string& module, const std::string& slot,
                           const IncTensor& tensor) const;
 

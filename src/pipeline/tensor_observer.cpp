@@ -1,17 +1,17 @@
 #include "pipeline/tensor_observer.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
+#include "compute/host/attention_shape.h"
 #include "pipeline/scores.h"
 
 namespace whit::pipeline {
 
 using compute::AttentionArgs;
 using compute::HeadView;
+using compute::host::head_of;
 using model::LayerSpec;
 using model::LinearSpec;
 using tensor::ConstMatrixView;
@@ -38,20 +38,8 @@ TensorObserver::TensorObserver(compute::Backend& backend, const IncLayout& layou
     : backend_(backend), sequences_(sequences), values_(values), take_(std::move(take)) {
   for (const IncNode& node : layout.nodes()) {
     if (node.kind == Kind::kToBlocks || node.kind == Kind::kFromBlocks) continue;
-    if (node.kind != Kind::kMixture || layout.selects(node)) {
-      const IncTensors tensors = tensors_of(node, layout.outputs_wanted());
-      for (std::size_t i = 0; i < tensors.inputs.size(); ++i)
-        add(node, node.name, fmt::format("input{}", i), tensors.inputs[i]);
-      for (std::size_t i = 0; tensors.outputs && i < tensors.outputs->size(); ++i)
-        add(node, node.name, fmt::format("output{}", i), (*tensors.outputs)[i]);
-      if (tensors.weight) add(node, node.name, "weight", *tensors.weight);
-    }
-    if (node.kind != Kind::kMixture) continue;
-    for (std::size_t e = 0; e < mixture_of(node).experts.size(); ++e)
-      for (const char* list : {kExpertIn, kExpertOut})
-        if (layout.selects_matrix(node, list, e))
-          add(node, fmt::format("{}.{}.{}", node.name, list, e), "weight",
-              matrix_of(node, list, e));
+    layout.visit(node, [&](const std::string& module, const std::string& slot,
+                           const IncTensor& tensor) { add(node, module, slot, tensor); });
   }
 }
 
@@ -227,7 +215,7 @@ void TensorObserver::heads(const LayerSpec& layer, Operand which, const Attentio
     std::vector<float> by_head, by_row(static_cast<std::size_t>(rows * count * width));
     for (std::int64_t h = 0; h < count; ++h) {
       const auto take = [&](const HeadView& of, std::int64_t head) {
-        return host(of.data.sub(starts[s], rows, of.first_col + head * of.head_stride, of.dim));
+        return host(head_of(of, head).rows_of(starts[s], rows));
       };
       const tensor::Tensor own = take(view, h);
       const tensor::Tensor all = shared == nullptr ? tensor::Tensor() : take(*shared, 0);
@@ -257,17 +245,11 @@ void TensorObserver::absorbed(const LayerSpec& layer, const AttentionArgs& args,
     if (rows == 0) continue;
     std::vector<float> values;
     for (std::int64_t h = 0; h < spec.heads; ++h) {
-      const std::int64_t column = args.q.first_col + h * args.q.head_stride;
       tensor::Tensor met = backend_.memory().allocate({rows, spec.kv_rank}, tensor::Dtype::kF32);
-      backend_.linalg().gemm(1, args.q.data.sub(starts[s], rows, column, spec.nope_dim),
-                             compute::Transpose::kNo,
-                             std::as_const(expansion_)
-                                 .matrix()
-                                 .rows_of(h * (spec.nope_dim + spec.v_dim), spec.nope_dim),
-                             compute::Transpose::kNo, 0, met.matrix());
+      absorb_query(backend_, spec, args.q, h, starts[s], expansion_.matrix(), met.matrix());
       const tensor::Tensor latent = host(met.matrix());
-      const tensor::Tensor rotated =
-          host(args.q.data.sub(starts[s], rows, column + spec.nope_dim, spec.rope_dim));
+      const ConstMatrixView query = head_of(args.q, h).rows_of(starts[s], rows);
+      const tensor::Tensor rotated = host(query.sub(0, rows, spec.nope_dim, spec.rope_dim));
       for (std::int64_t i = 0; i < rows; ++i) {
         append_row(values, latent, i);
         append_row(values, rotated, i);

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <numeric>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
+#include "tensor/rounded.h"
 
 namespace whit::tensor {
 namespace {
@@ -148,6 +150,18 @@ TEST(ToF32, EveryElementType) {
 TEST(ToF32, PackedFp4IsRefused) {
   const std::byte code{0x21};
   EXPECT_THROW(to_f32_vector({&code, Dtype::kF4E2M1, {2}, {}}), base::Error);
+}
+
+TEST(MakeRounded, RoundsHalvesToEven) {
+  using Floats = std::vector<float>;
+  const Floats values{1.5F, 1 + 0x1p-8F, 1 + 3 * 0x1p-8F, 1 + 0x1p-11F, -2};
+  const auto rounded = [&](Dtype dtype) {
+    return to_f32_vector(make_rounded({5}, values, dtype).view());
+  };
+  EXPECT_EQ(rounded(Dtype::kF32), values);
+  EXPECT_EQ(rounded(Dtype::kBF16), (Floats{1.5F, 1, 1 + 0x1p-6F, 1, -2}));
+  EXPECT_EQ(rounded(Dtype::kF16), (Floats{1.5F, values[1], values[2], 1, -2}));
+  EXPECT_THROW(make_rounded({5}, values, Dtype::kI8), base::Error);
 }
 
 }  // namespace
