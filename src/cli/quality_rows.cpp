@@ -23,6 +23,7 @@ constexpr std::array kBases{
 };
 
 constexpr std::array kParts{
+    NamedFlags{"signed", "scales of either sign", "--signed-scales", "--no-signed-scales"},
     NamedFlags{"weighted", "scale search weighted by the Hessian's diagonal", "--weighted-scales",
                "--no-weighted-scales"},
     NamedFlags{"refit", "scales by least squares after the sweep", "--refit-scales",

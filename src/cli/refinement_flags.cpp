@@ -15,6 +15,9 @@ void declare_refinement_flags(CLI::App& app, RefinementFlags& flags) {
       ->type_name("fast|default|best")
       ->capture_default_str();
   auto& chosen = flags.chosen;
+  flags.with_sign = app.add_flag("--signed-scales,!--no-signed-scales", chosen.signed_scales,
+                                 "a group's scale may be negative, where that fits its longer side "
+                                 "to the end of the codes' range that has one code more");
   flags.weighted = app.add_flag("--weighted-scales,!--no-weighted-scales", chosen.weighted_scales,
                                 "scale search weighted by the Hessian's diagonal");
   flags.refit = app.add_flag("--refit-scales,!--no-refit-scales", chosen.refit_scales,
@@ -56,6 +59,7 @@ pipeline::Quality quality_of(const std::string& name) {
 pipeline::Refinement refinement_from(const RefinementFlags& flags) {
   pipeline::Refinement result = pipeline::refinement_of(quality_of(flags.quality));
   const auto& chosen = flags.chosen;
+  if (flags.with_sign->count() > 0) result.signed_scales = chosen.signed_scales;
   if (flags.weighted->count() > 0) result.weighted_scales = chosen.weighted_scales;
   if (flags.refit->count() > 0) result.refit_scales = chosen.refit_scales;
   if (flags.passes->count() > 0) result.descent_passes = chosen.descent_passes;
@@ -86,6 +90,7 @@ pipeline::Refinement refinement_from(const RefinementFlags& flags) {
 
 pipeline::Refinement vector_refinement_from(const RefinementFlags& flags, bool text) {
   pipeline::Refinement result = refinement_from(flags);
+  if (flags.with_sign->count() == 0) result.signed_scales = false;
   if (flags.weighted->count() == 0) result.weighted_scales = false;
   if (flags.refit->count() == 0) result.refit_scales = false;
   if (flags.passes->count() == 0) result.descent_passes = 0;

@@ -15,9 +15,9 @@ namespace whit::cli {
 struct RefinementFlags {
   std::string quality = "default";
   pipeline::Refinement chosen;  // holds what was typed
-  CLI::Option *weighted = nullptr, *refit = nullptr, *passes = nullptr, *share = nullptr,
-              *residual = nullptr, *unquantized = nullptr, *metric = nullptr, *part = nullptr,
-              *held_out = nullptr, *route = nullptr, *lean = nullptr;
+  CLI::Option *with_sign = nullptr, *weighted = nullptr, *refit = nullptr, *passes = nullptr,
+              *share = nullptr, *residual = nullptr, *unquantized = nullptr, *metric = nullptr,
+              *part = nullptr, *held_out = nullptr, *route = nullptr, *lean = nullptr;
 };
 
 void declare_refinement_flags(CLI::App& app, RefinementFlags& flags);

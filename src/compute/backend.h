@@ -206,6 +206,9 @@ struct GridArgs {
   std::int64_t group_size = 128;  // columns a group, counted in the original column order
   ScaleSearch search = ScaleSearch::kMse;
   tensor::Dtype scale_dtype = tensor::Dtype::kBF16;  // scales are rounded to it before use
+  // Symmetric: a scale may be negative, so that the end of the range which has one code more serves
+  // the longer side of the group.
+  bool either_sign = false;
 };
 
 // One column block of the LDLQ sweep, columns in processing order.
@@ -263,7 +266,8 @@ class Codec {
   // row of w[N,K]. kAbsmax: compressed-tensors' grid that covers the group and 0. kMse: of 100
   // scales from that one down to a fifth of it, the one with the least sum of |error|^2.4
   // (MoE-Quant's search); with column_weights (empty, or K non-negative weights), of weight *
-  // error², from 1.05 times that one down. The zero point is kAbsmax's. Scales are never 0 (a group
+  // error², from 1.05 times that one down; with either_sign the same scales negated too, which are
+  // taken where they lose less. The zero point is kAbsmax's. Scales are never 0 (a group
   // of zeros has scale 1) and always finite. Errors: kUnsupported where group_size does not divide
   // K, or bits are not 1..8.
   virtual void fit_scales(ConstMatrixView w, const GridArgs& args,

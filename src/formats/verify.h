@@ -16,7 +16,7 @@ struct Check {
 };
 
 // Reads a written checkpoint anew and holds it against the rules that loaders have
-// (docs/formats/compressed_tensors.md): every module decodes, scales are positive, no leftovers of
+// (docs/formats/compressed_tensors.md): every module decodes, scales are not 0, no leftovers of
 // the source's format, one scheme inside what loaders fuse, ignore list and config as the tensors
 // are, index and shard metadata. With `source` also the ledger: every tensor of the source is
 // there, packed or bit for bit (or FP8 decoded and rounded once), near its original where packed,

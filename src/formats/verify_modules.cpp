@@ -21,7 +21,7 @@ constexpr const char* kUnquantized = "unquantized";
 
 struct ModuleTallies {
   Tally decode{"modules decode", "modules"};
-  Tally scales{"scales are positive", "modules"};
+  Tally scales{"no scale is 0, or negative but of symmetric codes", "modules"};
   Tally dtypes{"stored dtypes", "modules"};
   Tally padding{"padding is zero bits", "modules"};
   Tally groups{"groups divide the columns", "modules"};
@@ -96,6 +96,13 @@ bool all_positive(const tensor::Tensor& scales) {
                      [](float s) { return std::isfinite(s) && s > 0; });
 }
 
+// A symmetric group may be mirrored: its scale is negative then.
+bool none_zero(const tensor::Tensor& scales) {
+  const auto* values = scales.as<float>();
+  return std::all_of(values, values + scales.elements(),
+                     [](float s) { return std::isfinite(s) && s != 0; });
+}
+
 // E4M3 codes up to `most`, whatever their sign; codes of other formats pass.
 bool within(const tensor::Tensor& codes, std::uint8_t most) {
   const auto* values = codes.as<std::uint8_t>();
@@ -112,7 +119,8 @@ std::string judge_module(const Checkpoint& written, const PackedReader& reader,
     tallies->decode.pass();
     if (const auto* ints = std::get_if<GroupedInt>(&*weight)) {
       scheme = scheme_of(*ints);
-      tallies->scales.judge(all_positive(ints->scales), module);
+      tallies->scales.judge(
+          ints->symmetric() ? none_zero(ints->scales) : all_positive(ints->scales), module);
       judge_int(written, module, *ints, tallies);
     } else if (const auto* vectors = std::get_if<scheme::VectorCodes>(&*weight)) {
       scheme = scheme_of(*vectors);

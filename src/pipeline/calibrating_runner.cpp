@@ -47,7 +47,8 @@ double reach_of(compute::Backend& backend, tensor::ConstMatrixView w,
   double most = 0;
   for (std::size_t i = 0; i < squares.size(); ++i) {
     const double rms = std::sqrt(squares[i] / static_cast<double>(weight.group_size));
-    const double end = static_cast<double>(scales.as<float>()[i]) * -scheme::code_min(weight.bits);
+    const double end =
+        std::abs(static_cast<double>(scales.as<float>()[i])) * -scheme::code_min(weight.bits);
     if (rms > 0) most = std::max(most, end / rms);
   }
   return most;

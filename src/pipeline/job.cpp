@@ -80,6 +80,7 @@ ordered_json describe_job(const checkpoint::Checkpoint& source, const Plan& plan
       {"activation_order", recipe.order == quant::ColumnOrder::kActivation},
       {"mse_scales", recipe.search == compute::ScaleSearch::kMse},
       {"min_expert_tokens", recipe.min_expert_tokens},
+      {"signed_scales", recipe.refinement.signed_scales},
       {"weighted_scales", recipe.refinement.weighted_scales},
       {"refit_scales", recipe.refinement.refit_scales},
       {"descent_passes", recipe.refinement.descent_passes},

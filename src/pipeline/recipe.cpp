@@ -213,6 +213,7 @@ std::optional<Quality> quality_from_name(std::string_view name) {
 Refinement refinement_of(Quality quality) {
   Refinement refinement;
   if (quality == Quality::kFast) return refinement;
+  refinement.signed_scales = true;
   refinement.weighted_scales = true;
   refinement.refit_scales = true;
   refinement.descent_passes = 1;
@@ -280,6 +281,7 @@ compute::GridArgs BoundRecipe::grid(const model::LinearSpec& linear) const {
   args.group_size = recipe.channel ? linear.in_features : weights.group_size;
   args.search = recipe.search;
   args.scale_dtype = scale_dtype;
+  args.either_sign = recipe.method == Method::kGptq && recipe.refinement.signed_scales;
   return args;
 }
 

@@ -29,6 +29,7 @@ std::string_view name_of(Method method);  // "gptq"
 
 // What is done beyond the reference's equations to lose less, within the same file format.
 struct Refinement {
+  bool signed_scales = false;    // scales of either sign, where codes are symmetric and searched
   bool weighted_scales = false;  // scale search weighted by the Hessian's diagonal
   bool refit_scales = false;     // least squares after the sweep
   int descent_passes = 0;        // coordinate descent on the proxy error

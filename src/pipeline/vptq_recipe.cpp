@@ -147,6 +147,7 @@ void validate_vptq(const Recipe& recipe) {
   const std::array<std::pair<bool, const char*>, 6> others{
       {{refinement.output_metric, "--output-metric"},
        {refinement.held_out, "--held-out"},
+       {refinement.signed_scales, "--signed-scales"},
        {refinement.weighted_scales, "--weighted-scales"},
        {refinement.refit_scales, "--refit-scales"},
        {refinement.descent_passes > 0, "--descent-passes"}}};

@@ -25,7 +25,10 @@ struct Row {
 // The storable scale next to old (1 + t); `now` where that is not a positive number.
 float moved(const Row& row, std::int64_t g, double t, float now) {
   const auto scale = static_cast<float>(static_cast<double>(row.old[g]) * (1 + t));
-  return std::isfinite(scale) && scale > 0 ? compute::host::storable_scale(scale, row.dtype) : now;
+  const float sign = std::copysign(1.0F, now);
+  return std::isfinite(scale) && scale * sign > 0
+             ? sign * compute::host::storable_scale(sign * scale, row.dtype)
+             : now;
 }
 
 double change(const Row& row, std::int64_t g, float scale) {

@@ -14,6 +14,8 @@ TEST(QualityRows, AreFlagsOfQuantize) {
   EXPECT_EQ(cli::quality_row("rtn").flags, (Words{"--method", "rtn"}));
   EXPECT_EQ(cli::quality_row("refit").flags,
             (Words{"--method", "gptq", "--quality", "fast", "--refit-scales"}));
+  EXPECT_EQ(cli::quality_row("best-signed").flags,
+            (Words{"--method", "gptq", "--quality", "best", "--no-signed-scales"}));
   EXPECT_EQ(cli::quality_row("best-descent+order").flags,
             (Words{"--method", "gptq", "--quality", "best", "--descent-passes", "0",
                    "--quantization-order", "activation"}));

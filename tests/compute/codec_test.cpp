@@ -149,21 +149,76 @@ TEST_P(CodecContract, SearchFindsAsGoodAGridAsTheOracle) {
   for (const int bits : {2, 3, 4, 5, 8})
     for (const bool symmetric : {true, false})
       for (const std::int64_t group : {1, 8, 32, 48, 96})
-        for (const bool weighted : {false, true}) {
-          const std::span<const float> cw =
-              weighted ? std::span<const float>(weights) : std::span<const float>{};
-          const GridArgs args{bits, symmetric, group, ScaleSearch::kMse, Dtype::kBF16};
-          const GridArgs widest{bits, symmetric, group, ScaleSearch::kAbsmax, Dtype::kBF16};
-          const auto [scales, zeros] = fit(*backend, w, args, cw);
-          const auto [best, best_zeros] = fit(*oracle, w, args, cw);
-          const auto [wide, wide_zeros] = fit(*oracle, w, widest, cw);
-          for (std::int64_t n = 0; n < 6; ++n)
-            for (std::int64_t g = 0; g < 96 / group; ++g) {
-              const double found = loss(w, args, scales, zeros, cw, n, g);
-              EXPECT_LE(found, loss(w, args, best, best_zeros, cw, n, g) * (1 + 1e-4) + 1e-12);
-              EXPECT_LE(found, loss(w, args, wide, wide_zeros, cw, n, g) * (1 + 1e-4) + 1e-12);
-            }
-        }
+        for (const bool either_sign : {false, true})
+          for (const bool weighted : {false, true}) {
+            const std::span<const float> cw =
+                weighted ? std::span<const float>(weights) : std::span<const float>{};
+            const GridArgs args{bits,         symmetric,  group, ScaleSearch::kMse,
+                                Dtype::kBF16, either_sign};
+            const GridArgs widest{bits, symmetric, group, ScaleSearch::kAbsmax, Dtype::kBF16};
+            const auto [scales, zeros] = fit(*backend, w, args, cw);
+            const auto [best, best_zeros] = fit(*oracle, w, args, cw);
+            const auto [wide, wide_zeros] = fit(*oracle, w, widest, cw);
+            for (std::int64_t n = 0; n < 6; ++n)
+              for (std::int64_t g = 0; g < 96 / group; ++g) {
+                const double found = loss(w, args, scales, zeros, cw, n, g);
+                EXPECT_LE(found, loss(w, args, best, best_zeros, cw, n, g) * (1 + 1e-4) + 1e-12);
+                EXPECT_LE(found, loss(w, args, wide, wide_zeros, cw, n, g) * (1 + 1e-4) + 1e-12);
+              }
+          }
+}
+
+// The end of the range that has one code more serves the longer side.
+TEST_P(CodecContract, ASymmetricGroupMayBeMirrored) {
+  const std::vector<float> longer_above{1.6F, 0.8F, 0.4F, 0.2F, -0.2F, -0.4F, -0.8F, -1.4F};
+  for (const float side : {1.0F, -1.0F})
+    for (const bool weighted : {false, true}) {
+      Tensor w = tensor::make_f32({1, 8}, longer_above);
+      for (int k = 0; k < 8; ++k) w.as<float>()[k] *= side;
+      const std::vector<float> weights(weighted ? 8 : 0, 2.0F);
+      GridArgs args{4, true, 8, ScaleSearch::kMse, Dtype::kF32};
+      const auto [one, zeros] = fit(*backend, w, args, weights);
+      args.either_sign = true;
+      const auto [either, same_zeros] = fit(*backend, w, args, weights);
+      EXPECT_GT(one.as<float>()[0], 0.0F);
+      EXPECT_EQ(either.as<float>()[0]<0, side> 0);
+      if (side > 0) {
+        EXPECT_LT(loss(w, args, either, zeros, weights, 0, 0),
+                  0.5 * loss(w, args, one, zeros, weights, 0, 0));
+        EXPECT_EQ(ints(codes_of(w, args, either, zeros))[0], -8);
+      }
+      args.symmetric = false;  // a zero point does as much
+      EXPECT_GT(fit(*backend, w, args, weights).first.as<float>()[0], 0.0F);
+    }
+}
+
+TEST_P(CodecContract, OfEqualScalesThePositiveOneStands) {
+  const Tensor w = tensor::make_f32({1, 4}, std::vector<float>{1.0F, -1.0F, 0.5F, -0.5F});
+  const auto [scales, zeros] =
+      fit(*backend, w, {4, true, 4, ScaleSearch::kMse, Dtype::kBF16, true});
+  EXPECT_GT(scales.as<float>()[0], 0.0F);
+}
+
+// Codes on a negative scale are those of the negated weights on the positive one.
+TEST_P(CodecContract, NegativeScalesMirrorTheGrid) {
+  const Tensor w = random_f32({9, 64}, 5);
+  Tensor negated = clone(w);
+  for (int i = 0; i < 9 * 64; ++i) negated.as<float>()[i] = -w.as<float>()[i];
+  const GridArgs args{4, true, 32, ScaleSearch::kMse, Dtype::kBF16};
+  auto [scales, zeros] = fit(*backend, w, args);
+  const Tensor of_negated = codes_of(negated, args, scales, zeros);
+  for (int i = 0; i < 18; ++i) scales.as<float>()[i] = -scales.as<float>()[i];
+  EXPECT_EQ(ints(codes_of(w, args, scales, zeros)), ints(of_negated));
+  scheme::GroupedInt weight;
+  weight.bits = 4;
+  weight.group_size = 32;
+  weight.codes = clone(of_negated);
+  weight.scales = clone(scales);
+  Tensor decoded({9, 64}, Dtype::kF32);
+  backend->codec().decode_grouped(weight, decoded.matrix());
+  for (int i = 0; i < 9 * 64; ++i)
+    EXPECT_EQ(decoded.as<float>()[i],
+              static_cast<float>(of_negated.as<std::int8_t>()[i]) * scales.as<float>()[i / 32]);
 }
 
 TEST_P(CodecContract, SearchShrinksAGroupWithAnOutlier) {

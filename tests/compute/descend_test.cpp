@@ -89,6 +89,29 @@ TEST_P(DescentContract, FollowsTheRecurrence) {
   }
 }
 
+TEST_P(DescentContract, NegativeScalesMirrorTheDescent) {
+  Problem p(40, 64, 4);
+  const auto descended = [&](float side) {
+    Tensor gradient = clone(p.gradient);
+    Tensor error = clone(p.error);
+    Tensor codes = clone(p.codes);
+    for (std::int64_t i = 0; i < error.elements(); ++i) {
+      gradient.as<float>()[i] *= side;
+      error.as<float>()[i] *= side;
+    }
+    backend->codec().descend_block(p.args, gradient.matrix(), codes.matrix(), error.matrix());
+    for (std::int64_t i = 0; i < error.elements(); ++i) error.as<float>()[i] *= side;
+    return std::pair{std::move(codes), std::move(error)};
+  };
+  const auto [codes, error] = descended(-1.0F);
+  for (std::int64_t i = 0; i < p.scales.elements(); ++i) p.scales.as<float>()[i] *= -1.0F;
+  const auto [mirrored, mirrored_error] = descended(1.0F);
+  for (std::int64_t i = 0; i < codes.elements(); ++i) {
+    ASSERT_EQ(mirrored.as<std::int8_t>()[i], codes.as<std::int8_t>()[i]) << i;
+    ASSERT_EQ(mirrored_error.as<float>()[i], error.as<float>()[i]) << i;
+  }
+}
+
 TEST_P(DescentContract, WhatIsBestAlreadyStays) {
   Problem p(40, 20, 4);
   // Half a step off in both directions is a tie.

@@ -88,6 +88,30 @@ TEST_P(SweepContract, CodesEqualTheOracles) {
   EXPECT_LE(different, 12);  // ties: fewer than one in a thousand
 }
 
+TEST_P(SweepContract, NegativeScalesMirrorTheSweep) {
+  SweepProblem p(70, 64, 4, true);
+  const auto swept = [&](float side) {
+    Tensor t0 = clone(p.t0);
+    Tensor t = clone(p.t);
+    for (std::int64_t i = 0; i < t.elements(); ++i) {
+      t0.as<float>()[i] *= side;
+      t.as<float>()[i] *= side;
+    }
+    Tensor codes({70, 64}, Dtype::kI8);
+    Tensor error({70, 64}, Dtype::kF32);
+    backend->codec().sweep_block(p.args, t0.matrix(), t.matrix(), codes.matrix(), error.matrix());
+    for (std::int64_t i = 0; i < t.elements(); ++i) error.as<float>()[i] *= side;
+    return std::pair{std::move(codes), std::move(error)};
+  };
+  const auto [codes, error] = swept(-1.0F);
+  for (std::int64_t i = 0; i < p.scales.elements(); ++i) p.scales.as<float>()[i] *= -1.0F;
+  const auto [mirrored, mirrored_error] = swept(1.0F);
+  for (std::int64_t i = 0; i < codes.elements(); ++i) {
+    ASSERT_EQ(mirrored.as<std::int8_t>()[i], codes.as<std::int8_t>()[i]) << i;
+    ASSERT_EQ(mirrored_error.as<float>()[i], error.as<float>()[i]) << i;
+  }
+}
+
 TEST_P(SweepContract, WithoutFeedbackItIsPlainRounding) {
   const SweepProblem p(70, 20, 4, true, 0.0F);
   Tensor swept({70, 20}, Dtype::kI8);

@@ -155,13 +155,21 @@ TEST_F(Verified, FindsModulesThatDoNotDecode) {
   expect_fails("modules decode", "weight_packed: 2 words a row");
 }
 
+constexpr const char* kScales = "no scale is 0, or negative but of symmetric codes";
+
 TEST_F(Verified, FindsWrongScales) {
   written_.set(kPacked[0] + ".weight_scale",
                bf16({4, 2}, {0x3F00, 0, 0x3F00, 0x3F00, 0x3F00, 0x3F00, 0x3F00, 0x3F00}));
-  expect_fails("scales are positive", "1 of 6 modules: l.0.self_attn.q_proj");
+  expect_fails(kScales, "1 of 6 modules: l.0.self_attn.q_proj");
   written_.set(kPacked[0] + ".weight_scale",
                bf16({4, 2}, {0x3F00, 0x7FC0, 0x3F00, 0x3F00, 0x3F00, 0x3F00, 0x3F00, 0x3F00}));
   expect_fails("modules decode", "expected finite scales");
+}
+
+TEST_F(Verified, TakesNegativeScalesOfSymmetricCodes) {
+  written_.set(kPacked[0] + ".weight_scale",
+               bf16({4, 2}, {0x3F00, 0xBF00, 0x3F00, 0x3F00, 0x3F00, 0x3F00, 0x3F00, 0x3F00}));
+  for (const Check& check : run()) EXPECT_TRUE(check.ok || check.name != kScales) << check.detail;
 }
 
 TEST_F(Verified, FindsWrongDtypes) {

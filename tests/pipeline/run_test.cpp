@@ -139,6 +139,29 @@ TEST_F(RunTest, DefaultKeepsItsBytesAndCopies) {
   EXPECT_TRUE(plan->refitted.empty());
 }
 
+// GPTQ's equations know positive scales alone; what goes beyond them mirrors about half of the
+// groups.
+TEST_F(RunTest, ScalesHaveTheSignsThatWereAskedFor) {
+  const auto negative_scales = [&](const std::string& out, bool either_sign) {
+    Recipe signs = recipe();
+    signs.refinement.signed_scales = either_sign;
+    quantize(out, signs);
+    const auto written = checkpoint::Checkpoint::open(folder_ / out);
+    for (const auto& check : formats::verify(written, nullptr))
+      EXPECT_TRUE(check.ok) << check.name << ": " << check.detail;
+    std::int64_t negative = 0, all = 0;
+    for (const std::string& name : written.names())
+      if (name.ends_with(".weight_scale"))
+        for (const float scale : tensor::to_f32_vector(written.view(name))) {
+          negative += scale < 0 ? 1 : 0;
+          ++all;
+        }
+    return static_cast<double>(negative) / static_cast<double>(all);
+  };
+  EXPECT_EQ(negative_scales("positive", false), 0.0);
+  EXPECT_NEAR(negative_scales("either", true), 0.5, 0.1);
+}
+
 TEST_F(RunTest, BestMovesRoutersAndHeadAndSaysSo) {
   Recipe best = recipe();
   best.refinement = refinement_of(Quality::kBest);

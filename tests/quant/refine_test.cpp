@@ -66,13 +66,14 @@ struct RefineCase {
   double rel_damp = 0.1;
   std::vector<std::int32_t> dead = {};
   bool moved_target = false;
+  bool either_sign = false;
 };
 
 std::ostream& operator<<(std::ostream& out, const RefineCase& c) {
   return out << c.rows << "x" << c.cols << " groups of " << c.group << " bits " << c.bits
              << (c.symmetric ? " symmetric " : " asymmetric ") << numeric::name_of(c.scale_dtype)
              << " tokens " << c.tokens << " damp " << c.rel_damp << " dead " << c.dead.size()
-             << (c.moved_target ? " moved" : "");
+             << (c.moved_target ? " moved" : "") << (c.either_sign ? " either sign" : "");
 }
 
 std::vector<RefineCase> refine_cases() {
@@ -104,6 +105,14 @@ std::vector<RefineCase> refine_cases() {
   RefineCase moved;
   moved.moved_target = true;
   all.push_back(moved);
+  moved.either_sign = true;
+  all.push_back(moved);
+  for (int bits = 2; bits <= 8; ++bits) {
+    RefineCase c;
+    c.bits = bits;
+    c.either_sign = true;
+    all.push_back(c);
+  }
   return all;
 }
 
@@ -118,7 +127,7 @@ void expect_sound(compute::Backend& backend, const scheme::GroupedInt& q) {
     ASSERT_LE(code, scheme::code_max(q.bits));
   }
   for (const float s : tensor::to_f32_vector(backend.memory().download(q.scales.view()).view())) {
-    ASSERT_TRUE(std::isfinite(s) && s > 0);
+    ASSERT_TRUE(std::isfinite(s) && s != 0);
     ASSERT_TRUE(q.scale_dtype != tensor::Dtype::kBF16 || s == numeric::round_to_bf16(s));
     ASSERT_TRUE(q.scale_dtype != tensor::Dtype::kF16 ||
                 s == numeric::f16_to_f32(numeric::f32_to_f16(s)));
@@ -139,6 +148,7 @@ TEST_P(Refine, NoRowsErrorRises) {
     grid.symmetric = c.symmetric;
     grid.group_size = c.group;
     grid.scale_dtype = c.scale_dtype;
+    grid.either_sign = c.either_sign;
     const tensor::Tensor w = upload(*backend_, values, c.cols);
     auto q = gptq(*backend_, w.matrix(), gram, factor, grid, 32, nullptr);
     if (c.moved_target)  // the grid knows nothing of the target

@@ -8,11 +8,11 @@
 #include "compute/cpu/lanes.h"
 #include "numeric/float_codec.h"
 
-// The search weighs up to a hundred scales a group. It is exhaustive, but for what cannot win: the
-// loss of values beyond the grid's end only grows as the scale shrinks, so the first scale at which
-// that part alone is worse than the best so far ends the search. Large values come first, so that
-// losing scales are given up early. Scales that come too close to tell apart with polynomials are
-// weighed again in double precision, so that the choice is the reference's.
+// The search weighs up to a hundred scales a group and sign. It is exhaustive, but for what cannot
+// win: the loss of values beyond the grid's end only grows as the scale shrinks, so the first scale
+// at which that part alone is worse than the best so far ends the search. Large values come first,
+// so that losing scales are given up early. Scales that come too close to tell apart with
+// polynomials are weighed again in double precision, so that the choice is the reference's.
 namespace whit::compute::cpu {
 
 namespace {
@@ -190,35 +190,35 @@ void arrange(const float* w, std::int64_t size, float scale, float largest, cons
   }
 }
 
-// What each candidate loses at least and at most, given what the polynomials may be wrong by.
+// What each candidate loses at least and at most, given what the polynomials may be wrong by: the
+// ladder's scales, then the same with the other sign.
 struct Bounds {
-  float low[kPoints];  // infinite where it was given up
+  float low[2 * kPoints];  // infinite where it was given up
   float least_high = std::numeric_limits<float>::infinity();
 };
 
-Bounds search(const GridArgs& args, const float* column_weights, const host::GroupGrid& widest,
-              const Ladder& ladder, SearchWork& work) {
+// The ladder's scales in turn; negated, the codes' range is mirrored.
+void climb(const GridArgs& args, const float* column_weights, const host::GroupGrid& widest,
+           const Ladder& ladder, bool negated, SearchWork& work, Bounds& bounds) {
   const float doubt =
       column_weights == nullptr ? kInsideError * static_cast<float>(args.group_size) : 0.0F;
   const float relative = kRelativeError + kCodeError * static_cast<float>(1 << args.bits);
-  Bounds bounds;
-  std::fill_n(bounds.low, kPoints, std::numeric_limits<float>::infinity());
+  const float lo = static_cast<float>(scheme::code_min(args.bits)) - widest.zero;
+  const float hi = static_cast<float>(scheme::code_max(args.bits)) - widest.zero;
+  float* low = bounds.low + (negated ? kPoints : 0);
   for (int i = 0; i < kPoints; ++i) {
     if (i > 0 && ladder.scale[i] == ladder.scale[i - 1]) continue;
-    const Grid grid{1.0F / ladder.step[i],
-                    static_cast<float>(scheme::code_min(args.bits)) - widest.zero,
-                    static_cast<float>(scheme::code_max(args.bits)) - widest.zero};
+    const Grid grid{1.0F / ladder.step[i], negated ? -hi : lo, negated ? -lo : hi};
     const float bound = bounds.least_high / ladder.unit[i] * (1 + relative) + doubt;
     const Loss loss =
         column_weights == nullptr
             ? plain_loss(work.x(), work.largest(), work.padded(), grid, bound)
             : weighted_loss(work.x(), work.weights(), work.largest(), work.padded(), grid, bound);
-    bounds.low[i] = (loss.all * (1 - relative) - doubt) * ladder.unit[i];
+    low[i] = (loss.all * (1 - relative) - doubt) * ladder.unit[i];
     bounds.least_high =
         std::min(bounds.least_high, (loss.all * (1 + relative) + doubt) * ladder.unit[i]);
     if (loss.clipped * (1 - relative) * ladder.unit[i] > bounds.least_high) break;
   }
-  return bounds;
 }
 
 // The first of the best candidates: those that the bounds leave are weighed in double precision.
@@ -227,11 +227,12 @@ host::GroupGrid settle(const float* w, const GridArgs& args, const float* column
   host::GroupGrid best = widest;
   bool found = false;
   double least = std::numeric_limits<double>::infinity();
-  const auto left = std::count_if(bounds.low, bounds.low + kPoints,
+  const auto left = std::count_if(bounds.low, bounds.low + 2 * kPoints,
                                   [&](float low) { return low <= bounds.least_high; });
-  for (int i = 0; i < kPoints; ++i) {
+  for (int i = 0; i < 2 * kPoints; ++i) {
     if (bounds.low[i] > bounds.least_high) continue;
-    const host::GroupGrid grid{ladder.scale[i], widest.zero};
+    const host::GroupGrid grid{i < kPoints ? ladder.scale[i] : -ladder.scale[i - kPoints],
+                               widest.zero};
     if (left == 1) return grid;
     const double loss = host::group_loss(w, args, grid, column_weights);
     if (loss < least || !found) {
@@ -264,8 +265,11 @@ host::GroupGrid fit_group(const float* w, const GridArgs& args, const float* col
         widest.scale * host::search_factor(std::min(i, kPoints - 1), column_weights != nullptr),
         args.scale_dtype);
   make_ladder(widest, column_weights != nullptr, ladder);
-  return settle(w, args, column_weights, widest, ladder,
-                search(args, column_weights, widest, ladder, work));
+  Bounds bounds;
+  std::fill_n(bounds.low, 2 * kPoints, std::numeric_limits<float>::infinity());
+  climb(args, column_weights, widest, ladder, false, work, bounds);
+  if (host::signs_of(args) == 2) climb(args, column_weights, widest, ladder, true, work, bounds);
+  return settle(w, args, column_weights, widest, ladder, bounds);
 }
 
 }  // namespace whit::compute::cpu

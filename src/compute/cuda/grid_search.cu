@@ -14,7 +14,7 @@ struct Search {
   Rows<float> scales, zeros;    // zeros.data may be null
   std::int64_t groups, group_size;
   float steps, code_lo, code_hi;
-  bool symmetric, mse;
+  bool symmetric, mse, either_sign;
   tensor::Dtype scale_dtype;
   float least, largest;  // positive values of scale_dtype
 };
@@ -57,11 +57,10 @@ struct Points {
   static constexpr int kCount = 2;
   float scale[kCount], inverse[kCount], loss[kCount];
 
-  __device__ void add(const Search& s, float zero, float w, float weight, bool weighted) {
+  __device__ void add(float lo, float hi, float w, float weight, bool weighted) {
 #pragma unroll
     for (int p = 0; p < kCount; ++p) {
-      const float code =
-          fminf(fmaxf((w * inverse[p] + kRound) - kRound, s.code_lo - zero), s.code_hi - zero);
+      const float code = fminf(fmaxf((w * inverse[p] + kRound) - kRound, lo), hi);
       loss[p] += lost_by(w - code * scale[p], weight, weighted);
     }
   }
@@ -72,12 +71,13 @@ struct Group {
   const float* w;
   const float* weights;
   host::GroupGrid widest;
+  float lo, hi;  // codes less zero; mirrored where scales are negated
 };
 
 // What values beyond the grid's ends lose with this scale, and no less with any smaller one.
 __device__ float lost_beyond(const Search& s, const Group& group, float scale) {
-  const float lo = s.code_lo - group.widest.zero;
-  const float hi = s.code_hi - group.widest.zero;
+  const float lo = group.lo;
+  const float hi = group.hi;
   const float inverse = inverse_of(scale);
   constexpr float kSurely = 0.51F;  // beyond half a step, whatever is rounded
   float sum = 0;
@@ -104,25 +104,26 @@ __device__ void weigh(const Search& s, const Group& group, Points& points, float
     __syncwarp();
     const int count = static_cast<int>(min(s.group_size - k, static_cast<std::int64_t>(kWarp)));
     for (int i = 0; i < count; ++i)
-      points.add(s, group.widest.zero, shared[i], shared_weights[i], weighted);
+      points.add(group.lo, group.hi, shared[i], shared_weights[i], weighted);
   }
 }
 
-// A warp searches the grid of one group, a lane every 32nd point, in rounds of 64. As on a CPU the
-// search ends where what lies beyond the grid alone loses more than the best so far.
-__device__ float best_scale(const Search& s, const Group& group, float* shared) {
+// A warp searches the scales of one group, a lane every 32nd point, in rounds of 64. As on a CPU
+// the search ends where what lies beyond the grid alone loses more than the best so far: `least` on
+// entry, the chosen scale's on return. 0 where none is better.
+__device__ float best_scale(const Search& s, const Group& group, float* shared, float& best) {
   const auto lane = static_cast<int>(threadIdx.x);
   const bool weighted = group.weights != nullptr;
   const auto scale_at = [&](int point) {
     return storable(s, group.widest.scale * host::search_factor(point, weighted));
   };
   constexpr float kClearly = 1.001F;  // more than sums in fp32 are wrong by
-  float least = INFINITY;
+  float least = best;
   int chosen = host::kSearchPoints;
   for (int first = 0; first < host::kSearchPoints; first += Points::kCount * static_cast<int>(kWarp)) {
     if (first > 0) {
-      const float best = -warp_reduce(-least, Larger{});
-      if (lost_beyond(s, group, scale_at(first)) > kClearly * best) break;
+      const float so_far = -warp_reduce(-least, Larger{});
+      if (lost_beyond(s, group, scale_at(first)) > kClearly * so_far) break;
     }
     Points points;
 #pragma unroll
@@ -149,7 +150,21 @@ __device__ float best_scale(const Search& s, const Group& group, float* shared) 
       chosen = theirs;
     }
   }
-  return chosen < host::kSearchPoints ? scale_at(chosen) : group.widest.scale;
+  best = least;
+  return chosen < host::kSearchPoints ? scale_at(chosen) : 0.0F;
+}
+
+// The first of the best scales, positive ones first.
+__device__ float searched_scale(const Search& s, Group group, float* shared) {
+  float least = INFINITY;
+  const float found = best_scale(s, group, shared, least);
+  const float positive = found > 0 ? found : group.widest.scale;
+  if (!s.either_sign) return positive;
+  const float lo = group.lo;
+  group.lo = -group.hi;
+  group.hi = -lo;
+  const float mirrored = best_scale(s, group, shared, least);
+  return mirrored > 0 ? -mirrored : positive;
 }
 
 __device__ void search_group(const Search& s, std::int64_t at, float* shared) {
@@ -166,12 +181,13 @@ __device__ void search_group(const Search& s, std::int64_t at, float* shared) {
   lo = warp_reduce(lo, Smaller{});
   hi = warp_reduce(hi, Larger{});
   const float* weights = s.column_weights == nullptr ? nullptr : s.column_weights + g * s.group_size;
-  const Group group{w, weights, covering(s, lo, hi)};
+  const host::GroupGrid widest = covering(s, lo, hi);
+  const Group group{w, weights, widest, s.code_lo - widest.zero, s.code_hi - widest.zero};
   const bool searched = s.mse && (lo != 0 || hi != 0);
-  const float best = searched ? best_scale(s, group, shared) : group.widest.scale;
+  const float scale = searched ? searched_scale(s, group, shared) : widest.scale;
   if (lane != 0) return;
-  s.scales[n][g] = best;
-  if (s.zeros.data != nullptr) s.zeros[n][g] = group.widest.zero;
+  s.scales[n][g] = scale;
+  if (s.zeros.data != nullptr) s.zeros[n][g] = widest.zero;
 }
 
 constexpr unsigned kGroupsAtOnce = 8;
@@ -198,6 +214,7 @@ void search_grid(const Context& context, ConstMatrixView w, const GridArgs& args
                       static_cast<float>(scheme::code_max(args.bits)),
                       args.symmetric,
                       args.search == ScaleSearch::kMse,
+                      host::signs_of(args) == 2,
                       args.scale_dtype,
                       host::storable_scale(0.0F, args.scale_dtype),
                       host::storable_scale(INFINITY, args.scale_dtype)};

@@ -110,9 +110,10 @@ void each_row(const Context& context, std::int64_t rows, std::int64_t cols, cons
   context.launched(what);
 }
 
-// Of a positive scale; finite where the scale is subnormal.
+// Of a scale, which is not 0; finite where the scale is subnormal.
 __device__ inline float inverse_of(float scale) {
-  return fminf(1.0F / scale, 3.40282347e38F);
+  constexpr float kLargest = 3.40282347e38F;
+  return fmaxf(fminf(1.0F / scale, kLargest), -kLargest);
 }
 
 // The code of a value on a grid. DEVIATION: times the inverse of the scale where the contract

@@ -12,7 +12,8 @@ namespace whit::compute::host {
 
 // The search multiplies a group's absmax scale by kSearchPoints factors from 1 (with column weights
 // kWeightedFirst) down to kSearchLast, and keeps the first of those with the least sum of
-// |error|^kSearchNorm (or of weight * error^2).
+// |error|^kSearchNorm (or of weight * error^2); then, where a scale may have either sign, the same
+// negated.
 inline constexpr int kSearchPoints = 100;
 inline constexpr float kSearchLast = 0.2F;
 inline constexpr float kWeightedFirst = 1.05F;
@@ -21,6 +22,11 @@ inline constexpr double kSearchNorm = 2.4;
 constexpr float search_factor(int point, bool weighted) {
   const float first = weighted ? kWeightedFirst : 1.0F;
   return first - static_cast<float>(point) * ((first - kSearchLast) / (kSearchPoints - 1));
+}
+
+// How many signs a scale may have: 2, positive ones searched first.
+constexpr int signs_of(const GridArgs& args) {
+  return args.either_sign && args.symmetric ? 2 : 1;
 }
 
 // The value of `dtype` (F32, BF16, F16) next to a positive scale: never 0, never infinite.

@@ -27,10 +27,13 @@ host::GroupGrid fit_group(const float* w, const GridArgs& args,
   if (args.search == ScaleSearch::kAbsmax || (lo == 0 && hi == 0)) return widest;
   host::GroupGrid best = widest;
   double least = std::numeric_limits<double>::infinity();
-  for (int point = 0; point < host::kSearchPoints; ++point) {
+  const int points = host::kSearchPoints * host::signs_of(args);
+  for (int point = 0; point < points; ++point) {
     host::GroupGrid grid = widest;
     grid.scale = host::storable_scale(
-        widest.scale * host::search_factor(point, !column_weights.empty()), args.scale_dtype);
+        widest.scale * host::search_factor(point % host::kSearchPoints, !column_weights.empty()),
+        args.scale_dtype);
+    if (point >= host::kSearchPoints) grid.scale = -grid.scale;
     const double error =
         host::group_loss(w, args, grid, column_weights.empty() ? nullptr : column_weights.data());
     if (error < least) {
