@@ -1,4 +1,4 @@
-"""One of the field's packages quantizes a model on a CPU, for scripts/quality_table.py.
+"""One of the field's packages quantizes a model, on a CPU if not told else, for scripts/quality_table.py.
 
     python quality_packages.py PACKAGE MODEL OUT --ids FILE.jsonl --bits 4 --group-size 128 --result FILE.json
 
@@ -39,7 +39,7 @@ def llm_compressor(args, ids):
     from llmcompressor.modifiers.gptq import GPTQModifier
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    source = with_a_tokenizer(args)
+    source = source_of(args, len(ids[0]))
     with load_quantizable_moe():
         model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     weights = {"num_bits": args.bits, "type": "int", "symmetric": True, "strategy": "group", "group_size": args.group_size}
@@ -57,7 +57,7 @@ def gptqmodel(args, ids):
     from gptqmodel import GPTQModel, QuantizeConfig
 
     config = QuantizeConfig(bits=args.bits, group_size=args.group_size, sym=True)
-    model = GPTQModel.load(str(with_a_tokenizer(args)), config, device="cpu", dtype=torch.float32)
+    model = GPTQModel.load(str(source_of(args, len(ids[0]))), config, device=args.device, dtype=torch.float32)
     start = time.monotonic()
     model.quantize([{"input_ids": row, "attention_mask": [1] * len(row)} for row in ids], batch_size=1)
     seconds = time.monotonic() - start
@@ -70,11 +70,11 @@ def auto_round(args, ids):
     from auto_round import AutoRound
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    source = with_a_tokenizer(args)
+    source = source_of(args, len(ids[0]))
     model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     scheme = {"bits": args.bits, "group_size": args.group_size, "sym": True, "data_type": "int", "act_bits": 16}
     rounder = AutoRound(model, tokenizer=AutoTokenizer.from_pretrained(source), scheme=scheme, dataset=loader(ids),
-                        nsamples=len(ids), seqlen=len(ids[0]), device_map="cpu", enable_torch_compile=False)
+                        nsamples=len(ids), seqlen=len(ids[0]), device_map=args.device, enable_torch_compile=False)
     start = time.monotonic()
     rounder.quantize_and_save(output_dir=str(args.out), format="auto_gptq")
     seconds = time.monotonic() - start
@@ -82,22 +82,34 @@ def auto_round(args, ids):
     return "auto-round", "SignRound, its defaults", seconds, decode_gptq(written, args.out / "f32", args.bits, args.group_size)
 
 
-def with_a_tokenizer(args):
-    """A model without tokenizer files gets one of single characters: packages load one, ids are what they calibrate on."""
-    if any((args.model / name).exists() for name in ("tokenizer.json", "tokenizer.model")):
+def source_of(args, length):
+    """The model's folder, or a copy that packages can load. A model without tokenizer files gets one of single characters:
+    packages load one, ids are what they calibrate on. A config of fewer positions than the ids have gets as many, since
+    AutoRound would cut the ids."""
+    config = json.loads((args.model / "config.json").read_text())
+    lacks_tokenizer = not any((args.model / name).exists() for name in ("tokenizer.json", "tokenizer.model"))
+    lacks_positions = config.get("max_position_embeddings", length) < length
+    if not lacks_tokenizer and not lacks_positions:
         return args.model
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
-
     folder = args.out.with_name(args.out.name + "-source")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(args.model, folder)
-    size = json.loads((folder / "config.json").read_text())["vocab_size"]
+    if lacks_positions:
+        config["max_position_embeddings"] = length
+        (folder / "config.json").write_text(json.dumps(config, indent=1))
+    if lacks_tokenizer:
+        write_tokenizer(folder, config["vocab_size"])
+    return folder
+
+
+def write_tokenizer(folder, size):
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
     vocabulary = {f"<{i}>": i for i in range(size)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<0>"))
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<1>", eos_token="<2>",
                             pad_token="<2>").save_pretrained(folder)
-    return folder
 
 
 # ---- what packages wrote, for whit ---------------------------------------------------------------------------------------
@@ -182,6 +194,7 @@ def main():
     parser.add_argument("--bits", type=int, default=4)
     parser.add_argument("--group-size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, for gptqmodel and auto-round")
     parser.add_argument("--result", type=pathlib.Path, required=True)
     args = parser.parse_args()
     if args.threads:
@@ -190,6 +203,7 @@ def main():
     ids = read_ids(args.ids)
     ids = ids[:args.samples] if args.samples else ids
     name, settings, seconds, judged = packages[args.package](args, ids)
+    settings += f", on {args.device}" if args.device != "cpu" else ""
     leave_out_prediction_layers(judged)
     written = judged.parent if judged.name == "f32" else judged
     if not list(written.glob("*.safetensors")):
