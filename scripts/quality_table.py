@@ -41,7 +41,7 @@ MODELS = {
         "group": 32, "tokenizer": "tok105.model", "calibration": ("text/tinystories_train_head.jsonl", 0, 1500),
         "texts": {"TinyStories": ("text/tinystories_train_head.jsonl", 1500, 1900),
                   "more TinyStories": ("text/tinystories_train_head.jsonl", 1900, None)}},
-    "SmolLM2-135M-Instruct": {"folder": "smollm2", "group": 64, "tokens": 16384, "samples": 32, "calibration": BOOKS, "texts": PUBLIC},
+    "SmolLM2-135M-Instruct": {"folder": "smollm2", "group": 64, "tokens": 16384, "calibration": BOOKS, "texts": PUBLIC},
 }
 
 

@@ -40,6 +40,8 @@ constexpr std::array kParts{
                "--output-metric", "--no-output-metric"},
     NamedFlags{"unquantized", "routers and the head aim at the original's output too",
                "--correct-unquantized", "--no-correct-unquantized"},
+    NamedFlags{"embedding", "token embeddings aim at the original's first layer",
+               "--correct-embedding", "--no-correct-embedding"},
     NamedFlags{"route", "experts' sums weighted by the router", "--route-weights",
                "--no-route-weights"},
     NamedFlags{"lean", "experts lean on their layer", "--lean-on-layer", "--no-lean-on-layer"},

@@ -43,6 +43,10 @@ void declare_refinement_flags(CLI::App& app, RefinementFlags& flags) {
   flags.unquantized =
       app.add_flag("--correct-unquantized,!--no-correct-unquantized", chosen.unquantized,
                    "routers and the head (or the norm before it) aim at the original's output too");
+  flags.embedding =
+      app.add_flag("--correct-embedding,!--no-correct-embedding", chosen.embedding,
+                   "token embeddings that are no head too aim at what the original's first layer "
+                   "makes of them");
   flags.route = app.add_flag("--route-weights,!--no-route-weights", chosen.route_weights,
                              "experts' Grams weighted by the router");
   flags.lean = app.add_flag("--lean-on-layer,!--no-lean-on-layer", chosen.lean,
@@ -65,6 +69,7 @@ pipeline::Refinement refinement_from(const RefinementFlags& flags) {
   if (flags.passes->count() > 0) result.descent_passes = chosen.descent_passes;
   if (flags.residual->count() > 0) result.residual = chosen.residual;
   if (flags.unquantized->count() > 0) result.unquantized = chosen.unquantized;
+  if (flags.embedding->count() > 0) result.embedding = chosen.embedding;
   if (flags.metric->count() > 0) result.output_metric = chosen.output_metric;
   if (flags.held_out->count() > 0) result.held_out = chosen.held_out;
   if (flags.part->count() > 0) {
@@ -97,6 +102,7 @@ pipeline::Refinement vector_refinement_from(const RefinementFlags& flags, bool t
   if (flags.metric->count() == 0) result.output_metric = false;
   if (flags.held_out->count() == 0) result.held_out = false;
   if (flags.lean->count() == 0) result.lean = false;
+  if (flags.embedding->count() == 0) result.embedding = false;
   if (!text && flags.share->count() == 0) result.teacher = false;
   return result;
 }

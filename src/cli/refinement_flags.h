@@ -16,8 +16,9 @@ struct RefinementFlags {
   std::string quality = "default";
   pipeline::Refinement chosen;  // holds what was typed
   CLI::Option *with_sign = nullptr, *weighted = nullptr, *refit = nullptr, *passes = nullptr,
-              *share = nullptr, *residual = nullptr, *unquantized = nullptr, *metric = nullptr,
-              *part = nullptr, *held_out = nullptr, *route = nullptr, *lean = nullptr;
+              *share = nullptr, *residual = nullptr, *unquantized = nullptr, *embedding = nullptr,
+              *metric = nullptr, *part = nullptr, *held_out = nullptr, *route = nullptr,
+              *lean = nullptr;
 };
 
 void declare_refinement_flags(CLI::App& app, RefinementFlags& flags);

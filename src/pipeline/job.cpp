@@ -91,6 +91,7 @@ ordered_json describe_job(const checkpoint::Checkpoint& source, const Plan& plan
       {"held_out", recipe.refinement.held_out},
       {"output_metric", recipe.refinement.output_metric},
       {"unquantized", recipe.refinement.unquantized},
+      {"embedding", recipe.refinement.embedding},
       {"route_weights", recipe.refinement.route_weights},
       {"hidden_states", numeric::name_of(recipe.hidden_states)},
       {"lean", recipe.refinement.lean},

@@ -268,57 +268,91 @@ class Needs {
   std::int64_t taught_ = 0;
 };
 
-// Of all layers.
-std::uint64_t peak_of(const std::vector<Needs>& layers, const Schedule& schedule) {
-  std::uint64_t most = kProcess;
-  for (const Needs& needs : layers) most = std::max(most, needs.peak(schedule));
-  return most;
+// Moving the token embeddings: both streams; the table, as stored and twice in F32; the first layer
+// over some 4,100 tokens by both models, their outputs, a linear; its MLP with both signs of its
+// slope, a dozen rows of either width for each of the 1,022 tokens at work.
+std::uint64_t table_peak(const Plan& plan, const Schedule& schedule) {
+  constexpr std::int64_t kRows = 4104;
+  constexpr std::int64_t kTokens = 1022;
+  const model::LayerSpec& layer = plan.spec.layers.front();
+  const std::int64_t hidden = plan.spec.hidden;
+  const auto& mlp = std::get<model::MlpSpec>(layer.mlp);
+  const std::int64_t mids = mlp.down.in_features;
+  const std::int64_t rows = std::max(kRows, std::min<std::int64_t>(plan.tokens, 16384));
+  const std::uint64_t streams = schedule.in_file ? 0 : 2 * bytes(plan.tokens, hidden);
+  return kProcess + streams + bytes(3 * plan.spec.vocabulary, hidden) +
+         bytes(rows, 4 * hidden + std::max(attention_columns(layer, false),
+                                           mlp_columns(layer, hidden, false))) +
+         6 * bytes(mids, hidden) + bytes(kTokens, 12 * hidden + 12 * mids) +
+         bytes(2 * plan.bound.recipe.tile_tokens, hidden + 2 * mids);
 }
+
+// Of all layers.
+class AllNeeds {
+ public:
+  explicit AllNeeds(const Plan& plan) : plan_(plan) {
+    for (const auto& step : plan.steps) {
+      if (step.layer != nullptr) layers_.emplace_back(plan, *step.layer);
+      moves_table_ = moves_table_ || step.table;
+    }
+  }
+  const std::vector<Needs>& layers() const { return layers_; }
+
+  std::uint64_t peak(const Schedule& schedule) const {
+    std::uint64_t most = moves_table_ ? table_peak(plan_, schedule) : kProcess;
+    for (const Needs& needs : layers_) most = std::max(most, needs.peak(schedule));
+    return most;
+  }
+
+ private:
+  const Plan& plan_;
+  std::vector<Needs> layers_;
+  bool moves_table_ = false;
+};
 
 }  // namespace
 
 void plan_memory(Plan& plan, std::uint64_t limit) {
   const Recipe& recipe = plan.bound.recipe;
-  std::vector<Needs> layers;
-  for (const auto& step : plan.steps)
-    if (step.layer != nullptr) layers.emplace_back(plan, *step.layer);
+  const AllNeeds needs(plan);
   Schedule schedule;
   const bool calibrates = recipe.method == Method::kGptq || recipe.method == Method::kVptq;
   // Rounded activations are never kept where they can be computed: results do not depend on memory.
   schedule.recomputed = calibrates && recipe.hidden_states == tensor::Dtype::kBF16;
-  if (calibrates && peak_of(layers, schedule) > limit) schedule.recomputed = true;
-  schedule.in_file = recipe.offload_activations || peak_of(layers, schedule) > limit;
+  if (calibrates && needs.peak(schedule) > limit) schedule.recomputed = true;
+  schedule.in_file = recipe.offload_activations || needs.peak(schedule) > limit;
   if (schedule.in_file) schedule.recomputed = false;
   if (schedule.in_file && recipe.hidden_states == tensor::Dtype::kBF16)
-    throw base::Error(base::ErrorKind::kResource, recipe.max_memory_flag,
-                      fmt::format("{} are too few for --hidden-states bf16, which a file does not "
-                                  "hold; expected at least {}",
-                                  base::format_bytes(limit),
-                                  base::format_bytes(peak_of(layers, {false, true, 1}))));
-  if (const std::uint64_t least = peak_of(layers, schedule); least > limit)
+    throw base::Error(
+        base::ErrorKind::kResource, recipe.max_memory_flag,
+        fmt::format("{} are too few for --hidden-states bf16, which a file does not "
+                    "hold; expected at least {}",
+                    base::format_bytes(limit), base::format_bytes(needs.peak({false, true, 1}))));
+  if (const std::uint64_t least = needs.peak(schedule); least > limit)
     throw base::Error(base::ErrorKind::kResource, recipe.max_memory_flag,
                       fmt::format("{} are too few; expected at least {}", base::format_bytes(limit),
                                   base::format_bytes(least)))
         .suggest("fewer or shorter calibration sequences need less");
   for (const std::int64_t block : kBlocks) {
     schedule.block = block;
-    if (peak_of(layers, schedule) <= limit) break;
+    if (needs.peak(schedule) <= limit) break;
   }
   plan.activations_in_file = schedule.in_file;
   plan.recompute = schedule.recomputed;
   plan.expert_block = schedule.block;
-  const std::uint64_t base_peak = peak_of(layers, schedule);
+  const std::uint64_t base_peak = needs.peak(schedule);
   std::uint64_t cache = 0;
   std::uint64_t activations = 0;
-  for (const Needs& needs : layers) {
-    cache = std::max(cache, needs.cache());
-    activations = std::max(activations, needs.activations(schedule));
+  for (const Needs& layer : needs.layers()) {
+    cache = std::max(cache, layer.cache());
+    activations = std::max(activations, layer.activations(schedule));
   }
   plan.piece_cache_bytes = schedule.in_file ? 0 : std::min(cache, limit - base_peak);
   plan.peak_memory_bytes = base_peak + plan.piece_cache_bytes;
   plan.spill_bytes = schedule.in_file ? activations : 0;
   for (auto& step : plan.steps)
-    step.peak_memory_bytes = step.layer == nullptr
+    step.peak_memory_bytes = step.table ? table_peak(plan, schedule)
+                             : step.layer == nullptr
                                  ? kProcess
                                  : Needs(plan, *step.layer).peak(schedule) + plan.piece_cache_bytes;
 }

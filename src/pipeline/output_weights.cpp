@@ -20,43 +20,6 @@ void round_to(tensor::Tensor& values, tensor::Dtype dtype) {
 
 namespace {
 
-// Passes everything on to another source; the two classes below change `linear` alone.
-class ForwardingWeights : public model::WeightSource {
- public:
-  explicit ForwardingWeights(model::WeightSource& inner) : inner_(inner) {}
-  model::WeightHandle linear(const model::LinearSpec& spec) override { return inner_.linear(spec); }
-  model::WeightHandle bias(const model::LinearSpec& spec) override { return inner_.bias(spec); }
-  model::WeightHandle vector(const model::VectorSpec& spec) override { return inner_.vector(spec); }
-  model::WeightHandle table(const model::LinearSpec& spec) override { return inner_.table(spec); }
-  void release(int layer) override { inner_.release(layer); }
-
- protected:
-  model::WeightSource& inner_;
-};
-
-class OutputWeights final : public ForwardingWeights {
- public:
-  OutputWeights(const Plan& plan, model::WeightSource& inner, compute::Backend& backend)
-      : ForwardingWeights(inner), plan_(plan), backend_(backend) {}
-
-  model::WeightHandle linear(const model::LinearSpec& spec) override {
-    auto weight = inner_.linear(spec);
-    const auto dtype = plan_.bound.recipe.dtype;
-    if (dtype == tensor::Dtype::kF32 || !dequantized(spec)) return weight;
-    tensor::Tensor host = backend_.memory().download(weight->view());
-    round_to(host, dtype);
-    return std::make_shared<const tensor::Tensor>(backend_.memory().upload(host.view()));
-  }
-
- private:
-  bool dequantized(const model::LinearSpec& spec) const {
-    return std::binary_search(plan_.dequantized.begin(), plan_.dequantized.end(), spec.weight());
-  }
-
-  const Plan& plan_;
-  compute::Backend& backend_;
-};
-
 // The sizes of vector codes stand in the config alone, which is not written yet.
 formats::PackedReader make_reader(const Plan& plan, const checkpoint::Checkpoint& shards) {
   if (plan.bound.vectors.empty()) return formats::PackedReader(shards);
@@ -90,10 +53,24 @@ class ResumedWeights final : public ForwardingWeights {
 
 }  // namespace
 
-std::unique_ptr<model::WeightSource> make_output_weights(const Plan& plan,
-                                                         model::WeightSource& source,
-                                                         compute::Backend& backend) {
-  return std::make_unique<OutputWeights>(plan, source, backend);
+OutputWeights::OutputWeights(const Plan& plan, model::WeightSource& source,
+                             compute::Backend& backend)
+    : ForwardingWeights(source), plan_(plan), backend_(backend) {}
+
+model::WeightHandle OutputWeights::linear(const model::LinearSpec& spec) {
+  auto weight = inner_.linear(spec);
+  const auto dtype = plan_.bound.recipe.dtype;
+  const bool dequantized =
+      std::binary_search(plan_.dequantized.begin(), plan_.dequantized.end(), spec.weight());
+  if (dtype == tensor::Dtype::kF32 || !dequantized) return weight;
+  tensor::Tensor host = backend_.memory().download(weight->view());
+  round_to(host, dtype);
+  return std::make_shared<const tensor::Tensor>(backend_.memory().upload(host.view()));
+}
+
+model::WeightHandle OutputWeights::table(const model::LinearSpec& spec) {
+  const bool moved = table_ != nullptr && spec.module == plan_.spec.embedding.module;
+  return moved ? table_ : inner_.table(spec);
 }
 
 std::unique_ptr<model::WeightSource> make_resumed_weights(const Plan& plan,

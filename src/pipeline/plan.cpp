@@ -12,6 +12,7 @@
 #include "formats/vptq.h"
 #include "model/attention_metric.h"
 #include "model/inventory.h"
+#include "pipeline/embedding_refit.h"
 #include "pipeline/memory_plan.h"
 #include "quant/fp8.h"
 
@@ -44,6 +45,16 @@ std::string config_dtype(const nlohmann::json& config) {
     if (const auto found = config.find(key); found != config.end() && found->is_string())
       return found->get<std::string>();
   return {};
+}
+
+// Whether the token embeddings are corrected for what the first layer loses.
+bool moves_table(const Plan& plan) {
+  const Refinement& refinement = plan.bound.recipe.refinement;
+  if (!refinement.teacher || !refinement.embedding || plan.tokens == 0) return false;
+  const bool worth_it = can_refit_embedding(plan.spec);
+  const auto linears = model::linears_of(plan.spec.layers.front());
+  return worth_it && std::any_of(linears.begin(), linears.end(),
+                                 [&](const auto* linear) { return plan.bound.quantizes(*linear); });
 }
 
 // Builds the list of output tensors, step by step, and says what became of every source tensor.
@@ -111,7 +122,9 @@ class Ledger {
   // where the head is the embedding, the norm before it.
   bool refits(const model::TensorSpec& tensor) const {
     const Refinement& refinement = plan_.bound.recipe.refinement;
-    if (!refinement.teacher || !refinement.unquantized || plan_.tokens == 0) return false;
+    if (!refinement.teacher || plan_.tokens == 0) return false;
+    if (moves_table(plan_) && tensor.name == plan_.spec.embedding.weight()) return true;
+    if (!refinement.unquantized) return false;
     if (tensor.role == model::Role::kRouter) return true;
     const model::ModelSpec& spec = plan_.spec;
     // A correction of the norm's rows would be one of its bias as well.
@@ -211,6 +224,24 @@ double layer_flops(const Plan& plan, const model::LayerSpec& layer) {
   return flops;
 }
 
+// The first layer's forward over the vocabulary in four contexts, by the original once and by the
+// quantized model twice; two solutions of 17 products with its MLP, there and back; what the moved
+// table makes of the text.
+double table_flops(const Plan& plan) {
+  const model::LayerSpec& layer = plan.spec.layers.front();
+  double weights = 0;
+  double mlp = 0;
+  for (const auto* linear : model::linears_of(layer)) {
+    const double count =
+        static_cast<double>(linear->out_features) * static_cast<double>(linear->in_features);
+    weights += count;
+    if (linear->reads.site == stats::Site::kMlpIn || linear->reads.site == stats::Site::kMlpMid)
+      mlp += count;
+  }
+  return 2 * static_cast<double>(plan.spec.vocabulary) * (12 * weights + 34 * mlp) +
+         2 * static_cast<double>(plan.tokens) * weights;
+}
+
 void add_steps(Plan& plan, const Checkpoint& source) {
   Ledger ledger(plan, source);
   const auto tensors = model::inventory(plan.spec);
@@ -224,18 +255,33 @@ void add_steps(Plan& plan, const Checkpoint& source) {
     ledger.close_step(plan.steps.size() - 1);
   };
   const auto add_layer = [&](const model::LayerSpec& layer, bool mtp) {
-    add_step({fmt::format("layer {}{}", layer.index, mtp ? " (MTP)" : ""), &layer, mtp, false,
-              layer_flops(plan, layer), 0},
+    Step step{fmt::format("layer {}{}", layer.index, mtp ? " (MTP)" : ""), &layer, mtp};
+    step.flops = layer_flops(plan, layer);
+    add_step(std::move(step),
              [&](const model::TensorSpec& tensor) { return tensor.layer == layer.index; });
   };
   const auto of_head = [&](const model::TensorSpec& tensor) {
     return (plan.spec.final_norm && tensor.name == plan.spec.final_norm->weight.name) ||
            tensor.name == plan.spec.head_module + ".weight";
   };
-  add_step({"embedding", nullptr, false, false, 0, 0},
-           [&](const model::TensorSpec& tensor) { return tensor.layer == -1 && !of_head(tensor); });
-  for (const auto& layer : plan.spec.layers) add_layer(layer, false);
-  add_step({"norm and head", nullptr, false, true, 0, 0}, of_head);
+  const auto of_table = [&](const model::TensorSpec& tensor) {
+    return moves_table(plan) && tensor.name == plan.spec.embedding.weight();
+  };
+  add_step({"embedding", nullptr}, [&](const model::TensorSpec& tensor) {
+    return tensor.layer == -1 && !of_head(tensor) && !of_table(tensor);
+  });
+  for (const auto& layer : plan.spec.layers) {
+    add_layer(layer, false);
+    if (plan.steps.size() == 2 && moves_table(plan)) {
+      Step step{"token embeddings", nullptr};
+      step.table = true;
+      step.flops = table_flops(plan);
+      add_step(std::move(step), of_table);
+    }
+  }
+  Step head{"norm and head", nullptr};
+  head.head = true;
+  add_step(std::move(head), of_head);
   for (const auto& layer : plan.spec.mtp_layers) add_layer(layer, true);
 }
 

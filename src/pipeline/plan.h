@@ -44,6 +44,7 @@ struct Step {
   const model::LayerSpec* layer = nullptr;  // null: the embedding, or norm and head
   bool mtp = false;
   bool head = false;
+  bool table = false;  // moves the token embeddings, the first layer being done
   double flops = 0;
   std::uint64_t peak_memory_bytes = 0;
 };

@@ -228,6 +228,7 @@ Refinement refinement_of(Quality quality) {
   refinement.teacher_part = 1;
   refinement.teacher_share = 1;
   refinement.unquantized = true;
+  refinement.embedding = true;
   refinement.route_weights = true;
   refinement.held_out = true;
   return refinement;

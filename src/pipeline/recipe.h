@@ -40,6 +40,7 @@ struct Refinement {
   double teacher_share = 1.0;    // how much of the difference between the streams is aimed at
   bool residual = true;          // output projections also correct the residual stream
   bool unquantized = false;      // routers and the head aim at the teacher's output too
+  bool embedding = false;        // token embeddings aim at the original's first layer
   bool route_weights = false;    // experts' Grams weighted by the router
   bool lean = false;             // experts' sums lean on their layer's
   bool operator==(const Refinement&) const = default;

@@ -16,6 +16,7 @@
 #include "pipeline/calibrating_runner.h"
 #include "pipeline/calibration_sequences.h"
 #include "pipeline/carry_over.h"
+#include "pipeline/embedding_refit.h"
 #include "pipeline/fp8_quantizer.h"
 #include "pipeline/fp8_runner.h"
 #include "pipeline/head_refit.h"
@@ -74,7 +75,7 @@ class Job {
         ranks_(args.ranks),
         plan_(make_plan(source, args.recipe)),
         source_weights_(model::make_checkpoint_weights(source, backend)),
-        output_weights_(make_output_weights(*plan_, *source_weights_, backend)) {}
+        output_weights_(*plan_, *source_weights_, backend) {}
 
   RunResult run() {
     const auto start = std::chrono::steady_clock::now();
@@ -153,16 +154,16 @@ class Job {
 
   void quantize_step(std::size_t index, bool forward) {
     const Step& step = plan_->steps[index];
-    StepWriter writer(*plan_, index, source_, *output_weights_, backend_, args_.output, ranks_);
+    StepWriter writer(*plan_, index, source_, output_weights_, backend_, args_.output, ranks_);
     StepRecord record;
     record.step = step.name;
     if (step.layer != nullptr && plan_->bound.recipe.method == Method::kFp8) {
       quantize_to_fp8(step, forward, writer, record);
     } else if (step.layer != nullptr && forward) {
       if (teacher_ && !is_kept(step)) teacher_->advance(step, true);
-      CalibratingRunner runner({*plan_, backend_, *source_weights_, *output_weights_, *store_,
+      CalibratingRunner runner({*plan_, backend_, *source_weights_, output_weights_, *store_,
                                 sequences_, teacher_.get(), writer, ranks_, events_, cancel_});
-      advance(step, *output_weights_, runner);
+      advance(step, output_weights_, runner);
       record.weights = runner.take_records();
       record.warnings = runner.take_warnings();
     } else if (step.layer != nullptr && plan_->bound.recipe.method == Method::kVptq) {
@@ -173,6 +174,8 @@ class Job {
       if (teacher_ && ranks_.is_root())
         refit_head({*plan_, backend_, *source_weights_, *store_, *teacher_}, teacher_->sequences(),
                    writer);
+    } else if (forward && step.table) {
+      move_table(index, writer);
     } else if (forward) {
       embed();
     }
@@ -194,10 +197,10 @@ class Job {
       return;
     }
     Fp8Runner runner(
-        {*plan_, *step.layer, backend_, *output_weights_, *fp8_, writer, ranks_, events_, cancel_});
+        {*plan_, *step.layer, backend_, output_weights_, *fp8_, writer, ranks_, events_, cancel_});
     CacheMaxima cache(backend_);
     const bool cached = plan_->bound.recipe.fp8.kv_cache && !is_kept(step);
-    advance(step, *output_weights_, runner, cached ? &cache : nullptr);
+    advance(step, output_weights_, runner, cached ? &cache : nullptr);
     source_weights_->release(step.layer->index);
     if (cached) {
       const MeasuredMaxima::Cache seen{ranks_.largest(cache.maxima().key),
@@ -215,20 +218,58 @@ class Job {
 
   void pass_through(const Step& step) {
     if (step.head) return;
-    if (step.layer == nullptr) return embed();
-    if (teacher_ && !is_kept(step)) teacher_->advance(step, false);
+    if (step.layer == nullptr && !step.table) return embed();
     if (!shards_) {
       shards_.emplace(Checkpoint::open_shards(args_.output, finished_.files));
-      resumed_weights_ = make_resumed_weights(*plan_, *output_weights_, *shards_, backend_);
+      resumed_weights_ = make_resumed_weights(*plan_, output_weights_, *shards_, backend_);
     }
+    if (step.table) {
+      const auto written = shards_->view(plan_->spec.embedding.weight());
+      return use_table(std::make_shared<const tensor::Tensor>(backend_.memory().upload(written)),
+                       *resumed_weights_);
+    }
+    if (teacher_ && !is_kept(step)) teacher_->advance(step, false);
     const auto runner = model::make_plain_runner(backend_, *resumed_weights_);
     advance(step, *resumed_weights_, *runner);
   }
 
   void embed() {
-    model::ForwardContext context{backend_, *output_weights_, *store_, sequences_, *no_runner_};
-    model::forward_embedding(context, plan_->spec);
+    embed_own();
     if (teacher_) teacher_->embed();
+  }
+
+  void embed_own() {
+    model::ForwardContext context{backend_, output_weights_, *store_, sequences_, *no_runner_};
+    model::forward_embedding(context, plan_->spec);
+  }
+
+  // The step behind the first layer's, whose shards are whole.
+  void move_table(std::size_t index, StepWriter& writer) {
+    std::vector<std::string> files;
+    for (const OutputShard& shard : plan_->shards)
+      if (shard.step + 1 == index) files.push_back(shard.file);
+    ranks_.barrier();
+    const Checkpoint shards = Checkpoint::open_shards(args_.output, files);
+    const auto first_layer = make_resumed_weights(*plan_, output_weights_, shards, backend_);
+    const model::LinearSpec& embedding = plan_->spec.embedding;
+    model::WeightHandle table;
+    if (ranks_.is_root()) {
+      const EmbeddingRefitArgs args{*plan_, backend_, *source_weights_, *first_layer,
+                                    [this] { return make_store(); }};
+      table = writer.refitted(embedding.weight(), refit_embedding(args, teacher_->sequences()));
+    }
+    const tensor::Shape shape{plan_->spec.vocabulary, plan_->spec.hidden};
+    use_table(ranks_.several() ? ranks_.broadcast(0, table, shape, backend_) : table, *first_layer);
+  }
+
+  // The stream behind the first layer, from its beginning.
+  void use_table(model::WeightHandle table, model::WeightSource& first_layer) {
+    output_weights_.replace_table(std::move(table));
+    embed_own();
+    const auto runner = model::make_plain_runner(backend_, first_layer);
+    const auto first = std::find_if(plan_->steps.begin(), plan_->steps.end(),
+                                    [](const Step& step) { return step.layer != nullptr; });
+    advance(*first, first_layer, *runner);
   }
 
   void advance(const Step& step, model::WeightSource& weights, model::StageRunner& runner,
@@ -333,9 +374,9 @@ class Job {
   Ranks ranks_;
   std::unique_ptr<Plan> plan_;
   std::unique_ptr<model::WeightSource> source_weights_;
-  std::unique_ptr<model::WeightSource> output_weights_;
+  OutputWeights output_weights_;
   std::unique_ptr<model::StageRunner> no_runner_ =
-      model::make_plain_runner(backend_, *output_weights_);
+      model::make_plain_runner(backend_, output_weights_);
   model::Sequences sequences_;
   std::optional<Journal> journal_;  // the root's
   FinishedSteps finished_;
