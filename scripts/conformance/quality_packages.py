@@ -12,6 +12,7 @@ OUT itself where the package writes compressed-tensors, else OUT decoded to F32.
 import argparse
 import importlib.metadata
 import json
+import os
 import pathlib
 import re
 import resource
@@ -199,6 +200,8 @@ def main():
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
+    if args.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # GPTQModel takes a GPU that it sees, whatever device it is told
     torch.manual_seed(0)
     ids = read_ids(args.ids)
     ids = ids[:args.samples] if args.samples else ids
