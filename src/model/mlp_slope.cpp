@@ -17,6 +17,13 @@ namespace {
 
 constexpr float kStep = 1.0F / 128;  // of the difference that stands for act'
 
+// Weights may be narrow where a backend multiplies narrow ones.
+Tensor widened(compute::Backend& backend, const Tensor& weight) {
+  Tensor wide = backend.memory().allocate(weight.shape(), Dtype::kF32);
+  backend.codec().to_f32(weight.view(), wide.matrix());
+  return wide;
+}
+
 bool has_bias(const MlpSpec& mlp) {
   for (const LinearSpec& linear : mlp.in)
     if (linear.bias) return true;
@@ -40,13 +47,13 @@ MlpSlope::MlpSlope(compute::Backend& backend, WeightSource& weights, const Layer
   norm_.eps = layer.mlp_norm->eps;
   act_ = mlp.activation;
   mids_ = mlp.down.in_features;
-  down_ = weights.linear(mlp.down);
+  down_ = widened(backend, *weights.linear(mlp.down));
   const Tensor norm = backend.memory().download(weights.vector(layer.mlp_norm->weight)->view());
   const std::int64_t hidden = mlp.down.out_features;
   Tensor in({2 * mids_, hidden}, Dtype::kF32);
   float* to = in.as<float>();
   for (const LinearSpec& linear : mlp.in) {
-    const Tensor part = backend.memory().download(weights.linear(linear)->view());
+    const Tensor part = backend.memory().download(widened(backend, *weights.linear(linear)).view());
     const auto* from = part.as<float>();
     for (std::int64_t i = 0; i < part.elements(); ++i)
       *to++ = from[i] * norm.as<float>()[i % hidden];
@@ -113,13 +120,13 @@ void MlpSlope::forward(ConstMatrixView v, MatrixView out) const {
   multiply(by_gate_, minus_by_gate_, gate, up);
   backend_.linalg().scale_add(1.0F, mid.matrix(), 1.0F, up);
   backend_.memory().copy(v, out);
-  backend_.linalg().gemm(1.0F, mid.matrix(), Transpose::kNo, down_->matrix(), Transpose::kYes, 1.0F,
+  backend_.linalg().gemm(1.0F, mid.matrix(), Transpose::kNo, down_.matrix(), Transpose::kYes, 1.0F,
                          out);
 }
 
 void MlpSlope::back(ConstMatrixView v, MatrixView out) const {
   Tensor mid = allocate(v.rows, mids_);
-  backend_.linalg().gemm(1.0F, v, Transpose::kNo, down_->matrix(), Transpose::kNo, 0.0F,
+  backend_.linalg().gemm(1.0F, v, Transpose::kNo, down_.matrix(), Transpose::kNo, 0.0F,
                          mid.matrix());
   Tensor both = allocate(v.rows, 2 * mids_);
   multiply(by_gate_, minus_by_gate_, mid.matrix(), both.matrix().sub(0, v.rows, 0, mids_));

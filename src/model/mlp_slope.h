@@ -38,7 +38,7 @@ class MlpSlope {
   compute::Activation act_;
   std::int64_t mids_ = 0;  // F
   tensor::Tensor in_;      // [2F, hidden]: gate, then up, columns times the norm's weight
-  WeightHandle down_;      // [hidden, F]
+  tensor::Tensor down_;    // [hidden, F]
   tensor::Tensor h_;       // [T, hidden]
   tensor::Tensor by_gate_,
       minus_by_gate_;                   // [T, F]: act'(gate) * up, by which the mid moves with gate

@@ -28,7 +28,7 @@ constexpr std::int64_t kTokensAtOnce = 2 * (kLength - 1);
 constexpr int kContexts = 4;  // random others that a token is seen among, beside the text's
 constexpr int kTurns = 2;     // of Gauss-Newton
 constexpr double kDoubt = 2;  // of n contexts a share n / (n + kDoubt) of what they say is trusted
-constexpr std::int64_t kTextTokens = 131072;  // of the calibration text, at most
+constexpr std::int64_t kTextTokens = 32768;  // of the calibration text, at most
 constexpr std::int64_t kTextAtOnce = 4096;
 
 // A table that is on its way, in place of the stored one.
@@ -137,9 +137,13 @@ class EmbeddingRefit {
                   Tensor({vocabulary, hidden_}, Dtype::kF32),
                   Tensor({vocabulary, hidden_}, Dtype::kF32)};
     *squares = 0;
+    std::int64_t row0 = 0;
     for (const Sequences& part : text_) {
+      Tensor original = allocate(part.tokens(), hidden_);
+      args_.original(row0, original.matrix());
+      row0 += part.tokens();
       Tensor stream;
-      const Tensor lost = lost_by(part, run(args_.source, part, nullptr), &stream);
+      const Tensor lost = lost_by(part, std::move(original), &stream);
       for (const double square :
            args_.backend.linalg().row_dots(lost.matrix(), lost.matrix(), hidden_))
         *squares += square;

@@ -18,6 +18,8 @@ struct EmbeddingRefitArgs {
   model::WeightSource& source;     // the original weights
   model::WeightSource& quantized;  // those of the first layer as they are written
   std::function<std::unique_ptr<model::ActivationStore>()> make_store;
+  // x[rows, hidden] = what the original's first layer makes of the text's tokens from row0 on.
+  std::function<void(std::int64_t row0, tensor::MatrixView x)> original;
 };
 
 // What the first layer makes of a token depends on little but the token, and so does what it loses

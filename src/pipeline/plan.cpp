@@ -224,9 +224,8 @@ double layer_flops(const Plan& plan, const model::LayerSpec& layer) {
   return flops;
 }
 
-// The first layer's forward over the vocabulary in four contexts, by the original once and by the
-// quantized model twice; two solutions of 17 products with its MLP, there and back; what the moved
-// table makes of the text.
+// Two turns: the first layer's forward over the vocabulary in four contexts, by both models, and 9
+// products with its MLP, there and back. Then what the moved table makes of the text.
 double table_flops(const Plan& plan) {
   const model::LayerSpec& layer = plan.spec.layers.front();
   double weights = 0;
@@ -238,7 +237,7 @@ double table_flops(const Plan& plan) {
     if (linear->reads.site == stats::Site::kMlpIn || linear->reads.site == stats::Site::kMlpMid)
       mlp += count;
   }
-  return 2 * static_cast<double>(plan.spec.vocabulary) * (12 * weights + 34 * mlp) +
+  return 2 * static_cast<double>(plan.spec.vocabulary) * (16 * weights + 18 * mlp) +
          2 * static_cast<double>(plan.tokens) * weights;
 }
 

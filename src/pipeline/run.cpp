@@ -20,14 +20,12 @@
 #include "pipeline/fp8_quantizer.h"
 #include "pipeline/fp8_runner.h"
 #include "pipeline/head_refit.h"
-#include "pipeline/hessian_files.h"
 #include "pipeline/job.h"
 #include "pipeline/journal.h"
 #include "pipeline/output_weights.h"
+#include "pipeline/quantize_without_text.h"
 #include "pipeline/step_writer.h"
 #include "pipeline/teacher.h"
-#include "pipeline/vector_quantizer.h"
-#include "quant/gptq.h"
 
 namespace whit::pipeline {
 
@@ -166,10 +164,9 @@ class Job {
       advance(step, output_weights_, runner);
       record.weights = runner.take_records();
       record.warnings = runner.take_warnings();
-    } else if (step.layer != nullptr && plan_->bound.recipe.method == Method::kVptq) {
-      record.weights = quantize_from_files(*step.layer, writer);
     } else if (step.layer != nullptr) {
-      record.weights = round_layer(*step.layer, writer);
+      record.weights = quantize_without_text(
+          {*plan_, backend_, *source_weights_, writer, ranks_, events_, cancel_}, *step.layer);
     } else if (forward && step.head) {
       if (teacher_ && ranks_.is_root())
         refit_head({*plan_, backend_, *source_weights_, *store_, *teacher_}, teacher_->sequences(),
@@ -254,8 +251,13 @@ class Job {
     const model::LinearSpec& embedding = plan_->spec.embedding;
     model::WeightHandle table;
     if (ranks_.is_root()) {
-      const EmbeddingRefitArgs args{*plan_, backend_, *source_weights_, *first_layer,
-                                    [this] { return make_store(); }};
+      const EmbeddingRefitArgs args{
+          *plan_,
+          backend_,
+          *source_weights_,
+          *first_layer,
+          [this] { return make_store(); },
+          [this](std::int64_t row0, tensor::MatrixView x) { teacher_->stream(row0, x); }};
       table = writer.refitted(embedding.weight(), refit_embedding(args, teacher_->sequences()));
     }
     const tensor::Shape shape{plan_->spec.vocabulary, plan_->spec.hidden};
@@ -284,50 +286,6 @@ class Job {
     else
       model::forward_layer(context, *step.layer);
     weights.release(step.layer->index);
-  }
-
-  // Without calibration text: Hessians come from files.
-  std::vector<WeightRecord> quantize_from_files(const model::LayerSpec& layer, StepWriter& writer) {
-    std::vector<WeightRecord> records;
-    const VptqRecipe& vptq = plan_->bound.recipe.vptq;
-    HessianFolder folder(backend_, vptq.hessians, vptq.inverses);
-    std::size_t turn = 0;
-    for (const auto* linear : model::linears_of(layer)) {
-      if (!plan_->bound.quantizes(*linear) || ranks_.turn(turn++) != ranks_.rank()) continue;
-      cancel_.throw_if_cancelled();
-      const auto begin = std::chrono::steady_clock::now();
-      const StoredHessian& hessian = folder.of(*linear);
-      const auto weight = source_weights_->linear(*linear);
-      VectorRecord made = quantize_to_vectors(backend_, plan_->bound, *linear, weight->matrix(),
-                                              hessian.gram, events_);
-      writer.packed(*linear, std::move(made.codes));
-      made.record.tokens = hessian.tokens;
-      made.record.seconds =
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-      records.push_back(std::move(made.record));
-    }
-    source_weights_->release(layer.index);
-    return records;
-  }
-
-  // Without calibration text: every weight is rounded on its own.
-  std::vector<WeightRecord> round_layer(const model::LayerSpec& layer, StepWriter& writer) {
-    std::vector<WeightRecord> records;
-    std::size_t turn = 0;
-    for (const auto* linear : model::linears_of(layer)) {
-      if (!plan_->bound.quantizes(*linear) || ranks_.turn(turn++) != ranks_.rank()) continue;
-      cancel_.throw_if_cancelled();
-      const auto weight = source_weights_->linear(*linear);
-      scheme::GroupedInt quantized =
-          quant::rtn(backend_, weight->matrix(), plan_->bound.grid(*linear));
-      quantized.channel = plan_->bound.recipe.channel;
-      writer.packed(*linear, std::move(quantized));
-      records.push_back({});
-      records.back().name = linear->module;
-      records.back().method = name_of(plan_->bound.recipe.method);
-    }
-    source_weights_->release(layer.index);
-    return records;
   }
 
   void announce(std::size_t index, bool resumed) {

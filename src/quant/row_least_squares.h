@@ -16,7 +16,7 @@ struct RowMaps {
 
 struct RowLeastSquaresArgs {
   double rel_damp = 2;  // relative to the mean of J Jᵀ's eigenvalues, each row's own
-  int steps = 8;
+  int steps = 4;
 };
 
 // x_n that comes near argmin |J_n x - b_n|² + damping_n |x|², by steps of conjugate gradients from
