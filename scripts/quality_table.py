@@ -2,7 +2,7 @@
 """The table of docs/quality.md: whit's rows and those of the field's own packages, on one machine.
 
     quality_table.py WHIT --shared DIR --cache DIR [--python PACKAGE=INTERPRETER ...]
-                     [--models moe-15m,...] [--rows rtn,fast,...] [--packages ...] [--bits 4,3] [--redo NAME ...] [--no-run]
+                     [--models moe-15m,...] [--rows rtn,fast,...] [--packages ...] [--bits 4,3] [--redo NAME ...] [--package-device cuda] [--no-run]
 
 Every row gets the same calibration ids (written once, as input_ids, and read by whit and by the packages), and one
 program judges all: `whit eval --reference` on what a row wrote. whit's rows come from `whit bench quality`; a package
@@ -41,7 +41,7 @@ MODELS = {
         "group": 32, "tokenizer": "tok105.model", "calibration": ("text/tinystories_train_head.jsonl", 0, 1500),
         "texts": {"TinyStories": ("text/tinystories_train_head.jsonl", 1500, 1900),
                   "more TinyStories": ("text/tinystories_train_head.jsonl", 1900, None)}},
-    "SmolLM2-135M-Instruct": {"folder": "smollm2", "group": 64, "tokens": 16384, "calibration": BOOKS, "texts": PUBLIC},
+    "SmolLM2-135M-Instruct": {"folder": "smollm2", "group": 64, "tokens": 16384, "samples": 32, "calibration": BOOKS, "texts": PUBLIC},
 }
 
 
@@ -201,6 +201,7 @@ class Bench:
         command = [self.pythons[package], ROOT / "scripts/conformance/quality_packages.py", package,
                    self.decoded_original(name), out, "--ids", self.calibration(name), "--bits", bits, "--group-size",
                    MODELS[name]["group"], "--result", result_file]
+        command += ["--device", self.args.package_device]
         if self.args.threads:
             command += ["--threads", self.args.threads]
         with open(log_file, "w") as log:
@@ -328,6 +329,7 @@ def main():
     parser.add_argument("--redo", type=words, default=[], metavar="NAMES", help="rows to run anew")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=60, help="after which a package is stopped")
+    parser.add_argument("--package-device", default="cpu", help="of the packages: cpu, or cuda")
     parser.add_argument("--keep", action="store_true", help="keep what packages wrote")
     parser.add_argument("--no-run", action="store_true")
     args = parser.parse_args()
