@@ -97,7 +97,7 @@ TEST_F(EmbeddingRefitTest, SameBytesStoppedAnywhereForAnyThreadsAndMemory) {
   quantize("whole", moved, ExistingOutput::kRefuse, 1);
   Recipe in_file = moved;
   in_file.offload_activations = true;
-  for (const int weights : {4, 9, 60}) {  // in the first layer, behind it, further on
+  for (const int weights : {9, 60}) {  // just behind the first layer, further on
     const std::string out = "stopped" + std::to_string(weights);
     stop(out, in_file, weights, 3);
     quantize(out, in_file, ExistingOutput::kResume);

@@ -166,6 +166,7 @@ TEST_F(RunTest, BestMovesRoutersAndHeadAndSaysSo) {
   Recipe best = recipe();
   best.refinement = refinement_of(Quality::kBest);
   best.refinement.held_out = false;  // random tokens hold nothing to aim at
+  best.refinement.embedding = false;
   quantize("out", best);
   const auto source = demo();
   const auto written = checkpoint::Checkpoint::open(folder_ / "out");
