@@ -6,7 +6,7 @@ set -euo pipefail
 build=$1
 logs=$2
 mkdir -p "$logs"
-left_out='RunTest.SameBytes*:EmbeddingRefitTest.SameBytes*:RunTest.TheTeachers*:RunTest.Default*:RunTest.ExpertsOnly*:RunTest.CopiesAre*'
+left_out='RunTest.SameBytes*:EmbeddingRefitTest.SameBytes*:RunTest.TheTeachers*:RunTest.Default*:RunTest.ExpertsOnly*:RunTest.CopiesAre*:RunTest.ScalesHave*'
 # Of backends, 0 is the scalar one.
 left_out+=':RunTest.ResumeOfAFinished*:RunTest.RefusesAFull*:*RealWeightsLoseLess/0:*AgainstOracle.*/0:*NoStepRaisesItsError/0'
 left_out+=':DeviceTest.Gptq:DeviceTest.EveryRefinement:DeviceTest.Narrow*:DeviceTest.Vptq:VptqRun.IsVerified*'
