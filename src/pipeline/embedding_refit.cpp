@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "model/mlp_slope.h"
+#include "pipeline/forwarding_runner.h"
 #include "pipeline/forwarding_weights.h"
 #include "quant/row_least_squares.h"
 
@@ -43,10 +44,10 @@ class MovedTable final : public ForwardingWeights {
 };
 
 // Applies plainly, and lets `before_mlp` see the stream that the MLP half will read.
-class StreamReader final : public model::StageRunner {
+class StreamReader final : public ForwardingRunner {
  public:
   StreamReader(model::StageRunner& plain, std::function<void()> before_mlp)
-      : plain_(plain), before_mlp_(std::move(before_mlp)) {}
+      : ForwardingRunner(plain), before_mlp_(std::move(before_mlp)) {}
 
   void run(std::span<model::Stage> stages) override {
     for (model::Stage& stage : stages) {
@@ -54,17 +55,8 @@ class StreamReader final : public model::StageRunner {
       plain_.run({&stage, 1});
     }
   }
-  std::int64_t expert_block(const model::LayerSpec& layer) override {
-    return plain_.expert_block(layer);
-  }
-  std::vector<std::int32_t> extra_rows(const model::LayerSpec&, int, std::span<const std::int32_t>,
-                                       std::span<const float>) override {
-    return {};
-  }
-  bool wants_scores() const override { return false; }
 
  private:
-  model::StageRunner& plain_;
   std::function<void()> before_mlp_;
 };
 
@@ -114,6 +106,13 @@ std::vector<Sequences> parts_of(const Sequences& text, std::int64_t tokens) {
   return parts;
 }
 
+Tensor stored_table(const EmbeddingRefitArgs& args) {
+  const auto stored = args.source.table(args.plan.spec.embedding);
+  Tensor table = args.backend.memory().allocate(stored->shape(), Dtype::kF32);
+  args.backend.codec().to_f32(stored->view(), table.matrix());
+  return table;
+}
+
 class EmbeddingRefit {
  public:
   EmbeddingRefit(const EmbeddingRefitArgs& args, const Sequences& text)
@@ -123,9 +122,7 @@ class EmbeddingRefit {
         slope_(args.backend, args.quantized, layer_),
         text_(parts_of(text, kTextAtOnce)) {
     text_.resize(std::min(text_.size(), static_cast<std::size_t>(kTextTokens / kTextAtOnce)));
-    const auto stored = args.source.table(args.plan.spec.embedding);
-    table_ = allocate(stored->shape()[0], stored->shape()[1]);
-    args.backend.codec().to_f32(stored->view(), table_.matrix());
+    table_ = stored_table(args);
   }
 
   Tensor take_table() { return std::move(table_); }
@@ -289,7 +286,7 @@ Tensor refit_embedding(const EmbeddingRefitArgs& args, const Sequences& text) {
   }
   double after = 0;
   refit.read_text(&after);
-  return after < before ? refit.take_table() : EmbeddingRefit(args, text).take_table();
+  return after < before ? refit.take_table() : stored_table(args);
 }
 
 }  // namespace whit::pipeline

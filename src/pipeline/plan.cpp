@@ -123,7 +123,7 @@ class Ledger {
   bool refits(const model::TensorSpec& tensor) const {
     const Refinement& refinement = plan_.bound.recipe.refinement;
     if (!refinement.teacher || plan_.tokens == 0) return false;
-    if (moves_table(plan_) && tensor.name == plan_.spec.embedding.weight()) return true;
+    if (tensor.name == plan_.spec.embedding.weight() && moves_table(plan_)) return true;
     if (!refinement.unquantized) return false;
     if (tensor.role == model::Role::kRouter) return true;
     const model::ModelSpec& spec = plan_.spec;
@@ -264,7 +264,7 @@ void add_steps(Plan& plan, const Checkpoint& source) {
            tensor.name == plan.spec.head_module + ".weight";
   };
   const auto of_table = [&](const model::TensorSpec& tensor) {
-    return moves_table(plan) && tensor.name == plan.spec.embedding.weight();
+    return tensor.name == plan.spec.embedding.weight() && moves_table(plan);
   };
   add_step({"embedding", nullptr}, [&](const model::TensorSpec& tensor) {
     return tensor.layer == -1 && !of_head(tensor) && !of_table(tensor);

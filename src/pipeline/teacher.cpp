@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "model/mlp.h"
+#include "pipeline/forwarding_runner.h"
 #include "pipeline/pieces.h"
 
 namespace whit::pipeline {
@@ -41,9 +42,10 @@ bool adds_to_residual(const model::LayerSpec& layer, Site reads) {
 }  // namespace
 
 // Runs the layer plainly and keeps every hidden state that is not an expert's.
-class Teacher::Recorder final : public model::StageRunner {
+class Teacher::Recorder final : public ForwardingRunner {
  public:
-  Recorder(Teacher& teacher, model::StageRunner& plain) : teacher_(teacher), plain_(plain) {}
+  Recorder(Teacher& teacher, model::StageRunner& plain)
+      : ForwardingRunner(plain), teacher_(teacher) {}
 
   void run(std::span<Stage> stages) override {
     for (Stage& stage : stages) {
@@ -51,14 +53,6 @@ class Teacher::Recorder final : public model::StageRunner {
       plain_.run({&stage, 1});
     }
   }
-  std::int64_t expert_block(const model::LayerSpec& layer) override {
-    return plain_.expert_block(layer);
-  }
-  std::vector<std::int32_t> extra_rows(const model::LayerSpec&, int, std::span<const std::int32_t>,
-                                       std::span<const float>) override {
-    return {};
-  }
-  bool wants_scores() const override { return false; }
 
  private:
   void record(Stage& stage) {
@@ -90,7 +84,6 @@ class Teacher::Recorder final : public model::StageRunner {
   }
 
   Teacher& teacher_;
-  model::StageRunner& plain_;
 };
 
 Teacher::Teacher(const Plan& plan, compute::Backend& backend, model::WeightSource& source,

@@ -22,7 +22,7 @@ struct Row {
   tensor::Dtype dtype;
 };
 
-// The storable scale next to old (1 + t); `now` where that is not a positive number.
+// The storable scale next to old (1 + t); `now` where that is no number of its sign.
 float moved(const Row& row, std::int64_t g, double t, float now) {
   const auto scale = static_cast<float>(static_cast<double>(row.old[g]) * (1 + t));
   const float sign = std::copysign(1.0F, now);

@@ -1,4 +1,4 @@
-// Rows' own least squares against the normal equations, solved by elimination.
+// Rows' own least squares, on maps small enough to say what is left of b.
 #include "quant/row_least_squares.h"
 
 #include <gtest/gtest.h>
